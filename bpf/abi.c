@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/*
+ * Compiled only for its BTF, from which src/abi.ts is generated: one member for each enum and struct
+ * of abi.h that TypeScript is to know.
+ */
+#include "abi.h"
+
+struct abi {
+	enum wire wire;
+	enum request_type request_type;
+	enum status status;
+	enum flag flag;
+	enum verdict verdict;
+	enum limit limit;
+	enum suite suite;
+	enum change_kind change_kind;
+
+	struct wire_header wire_header;
+	struct lookup_request lookup_request;
+	struct lookup_reply lookup_reply;
+	struct fact_reply fact_reply;
+	struct batch_prefix batch_prefix;
+	struct batch_entry batch_entry;
+
+	struct settings settings;
+	struct key key;
+	struct key_fingerprint key_fingerprint;
+	struct address address;
+	struct network network;
+	struct backend backend;
+	struct session_key session_key;
+	struct session session;
+	struct change change;
+	struct apply_result apply_result;
+	struct table_counts table_counts;
+	struct verdict_counts verdict_counts;
+	struct skew_budget skew_budget;
+};
+
+struct abi abi;

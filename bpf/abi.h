@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/*
+ * Every struct and enum that the kernel program and the TypeScript share, and the only place where
+ * they are written down: src/abi.ts is generated from this file's BTF (scripts/generate-abi.ts).
+ *
+ * Rules: no implicit padding (-Wpadded is an error), enums instead of #define, units in names.
+ * Fields of type __be16, __be32 and __be64 are big-endian, all others in host order; __u8 arrays
+ * are byte strings. May include nothing but the kernel's fixed-width types.
+ */
+#ifndef SESSION_GATEWAY_ABI_H
+#define SESSION_GATEWAY_ABI_H
+
+#include <linux/types.h>
+
+#pragma clang diagnostic push
+#pragma clang diagnostic error "-Wpadded"
+
+/* ---- The wire: docs/protocol.md ------------------------------------------------------------- */
+
+enum wire {
+	WIRE_MAGIC = 0x5347,
+	WIRE_VERSION = 1,
+	WIRE_REPLY_BIT = 0x80,
+	WIRE_ENCRYPTED_BIT = 0x40,
+	WIRE_BATCH_MAX = 64,
+	WIRE_FACT_MAX = 24,
+};
+
+enum request_type {
+	REQUEST_LOOKUP = 1,
+	REQUEST_BATCH = 2,
+	REQUEST_FACT = 3,
+};
+
+enum status {
+	STATUS_FOUND = 0,
+	STATUS_NOT_FOUND = 1,
+	STATUS_CLOCK_SKEW = 2,
+	STATUS_NOT_READY = 3,
+	STATUS_DENIED = 4,
+};
+
+enum flag {
+	FLAG_MOVED = 0x01,
+	FLAG_PLACED = 0x02,
+	FLAG_STALE = 0x04,
+};
+
+struct wire_header {
+	__be16 magic;
+	__u8 version;
+	__u8 type;
+	__be32 key_id;
+	__be64 time_ms;
+	__u8 nonce[8];
+};
+
+/* LOOKUP and FACT. `hash` is the cookie hash, or that of the fact's name. */
+struct lookup_request {
+	struct wire_header header;
+	__u8 hash[16];
+	__u8 tag[16];
+	__u8 guard[8];
+	__u8 zero[16];
+};
+
+struct lookup_reply {
+	struct wire_header header;
+	__u8 status;
+	__u8 flags;
+	__be16 port;
+	__be32 backend_id;
+	__u8 address[16];
+	__be64 version;
+	__be32 ttl_s;
+	__be32 age_ms;
+	__u8 tag[16];
+};
+
+struct fact_reply {
+	struct wire_header header;
+	__u8 status;
+	__u8 flags;
+	__be16 value_length;
+	__u8 value[24];
+	/* Big-endian, but not aligned to 8 bytes. */
+	__u8 version[8];
+	__be32 age_ms;
+	__u8 tag[16];
+};
+
+/* What a BATCH begins with, in both directions; `age_ms` is zero in a request. */
+struct batch_prefix {
+	struct wire_header header;
+	__be16 count;
+	__be16 zero;
+	__be32 age_ms;
+};
+
+struct batch_entry {
+	__u8 status;
+	__u8 flags;
+	__be16 backend_id;
+	__be32 ttl_s;
+	__be64 version;
+};
+
+/* ---- Ways out of the program, each counted once ---------------------------------------------- */
+
+enum verdict {
+	/* Left to the host: not a datagram for the gateway, or one that may be but needs the host's stack. */
+	VERDICT_PASS_OTHER = 0,
+	VERDICT_PASS_SLOW_PATH = 1,
+
+	/* Malformed: step 3 of the protocol. */
+	VERDICT_DROP_LENGTH = 2,
+	VERDICT_DROP_SOURCE = 3,
+	VERDICT_DROP_MAGIC = 4,
+	VERDICT_DROP_VERSION = 5,
+	VERDICT_DROP_TYPE = 6,
+	VERDICT_DROP_RESERVED = 7,
+	/* A type that the protocol has and this program does not serve yet. */
+	VERDICT_DROP_UNSUPPORTED = 8,
+
+	/* Not authentic: steps 4 to 7. */
+	VERDICT_DROP_KEY_UNKNOWN = 9,
+	VERDICT_DROP_KEY_TIME = 10,
+	VERDICT_DROP_GUARD = 11,
+	VERDICT_DROP_SKEW_BUDGET = 12,
+	VERDICT_DROP_TAG = 13,
+
+	/* The record changed under every one of a bounded number of reads; the client asks again. */
+	VERDICT_DROP_BUSY = 14,
+
+	/* Answered: steps 8 and 9. */
+	VERDICT_REPLY_CLOCK_SKEW = 15,
+	VERDICT_REPLY_NOT_READY = 16,
+	VERDICT_REPLY_FOUND = 17,
+	VERDICT_REPLY_NOT_FOUND = 18,
+
+	/* A map that is part of the program was not there. Never seen; it would be our mistake. */
+	VERDICT_ABORTED = 19,
+
+	VERDICT_COUNT = 20,
+};
+
+/* ---- Maps ------------------------------------------------------------------------------------ */
+
+enum limit {
+	LIMIT_KEYS = 256,
+	LIMIT_ADDRESSES = 1024,
+	LIMIT_ALLOWED_NETWORKS = 4096,
+	/* Backend ids are 1 to LIMIT_BACKENDS - 1; index 0 is "none". */
+	LIMIT_BACKENDS = 65536,
+	LIMIT_KEY_HISTORY = 65536,
+	/* Changes that one run of apply_changes takes. */
+	LIMIT_CHANGES = 4096,
+	/* How often a lookup tries again when the record was recycled while it was copied. */
+	LIMIT_RECORD_READS = 8,
+};
+
+/*
+ * The one element of map `settings`, mapped into the daemon, which writes each field by a single
+ * store; the program reads each once. Fields need not fit each other at every instant, except
+ * as their comments say.
+ */
+struct settings {
+	/* Unix time in ms = monotonic clock in ms + this. Put right every second by the daemon. */
+	__s64 clock_offset_ms;
+	/* Monotonic ms at which the copy was last known to be in step with Redis; 0 = never. */
+	__u64 in_step_ms;
+	/* Replies older than this carry FLAG_STALE. */
+	__u64 stale_after_ms;
+	__u64 max_skew_ms;
+	/* Requests outside the skew that are looked at, per second and CPU. */
+	__u32 skew_budget;
+	/* Records of an older generation are taken for none. */
+	__u32 generation;
+	/* UDP port, host order. */
+	__u32 port;
+	/* 1 once a first load is in; stays so over restarts of the daemon. */
+	__u32 ready;
+	/* 1 when only the networks in map `allowed_networks` may ask. */
+	__u32 allow_list;
+	/* Which half of map `backends` is in force: 0 or 1. */
+	__u32 backends_half;
+};
+
+enum suite {
+	SUITE_HMAC_SHA256 = 1,
+	SUITE_BLAKE2S = 2,
+};
+
+/* Map `keys`: key id (host order) → this. Secret: whoever reads it can forge. */
+struct key {
+	/* Unix ms, both inclusive; 0 and 2^64-1 where the file says null. */
+	__u64 not_before_ms;
+	__u64 not_after_ms;
+	__u8 guard_key[16];
+	/* SHA-256 states after the inner and the outer pad (RFC 2104, section 4). */
+	__u32 inner_state[8];
+	__u32 outer_state[8];
+	/* enum suite */
+	__u32 suite;
+	/* 1 = replies are encrypted */
+	__u32 encrypt;
+};
+
+/*
+ * Map `key_history`: key id → what it once stood for, so that an id is never used again for another
+ * secret, suite or encryption setting. The fingerprint does not reveal the secret. Not read by the program.
+ */
+struct key_fingerprint {
+	__u8 digest[16];
+};
+
+/* An IPv6 address, or an IPv4 one as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2). */
+struct address {
+	__u8 bytes[16];
+};
+
+/* Key of the LPM trie `allowed_networks`; IPv4 networks count from bit 96. */
+struct network {
+	__u32 prefix_length;
+	__u8 bytes[16];
+};
+
+/* Map `backends`, two halves of LIMIT_BACKENDS: what a reply says of a backend. */
+struct backend {
+	__u8 address[16];
+	__be16 port;
+	/* 1 = known, with an address. */
+	__u8 known;
+	__u8 zero[5];
+};
+
+/* Map `sessions`: cookie hash → session. */
+struct session_key {
+	__u8 hash[16];
+};
+
+struct session {
+	/* Milliseconds x 2^20 + sequence number of the feed entry it comes from. */
+	__u64 version;
+	/* Unix ms; 0 = never. */
+	__u64 expires_ms;
+	__u32 generation;
+	/* 0 = the record names a backend that the gateway does not know. */
+	__u32 backend_id;
+	/* A sum over the key and all of the above: a copy of a recycled element does not match it. */
+	__u64 check;
+};
+
+enum change_kind {
+	CHANGE_PUT = 1,
+	CHANGE_DELETE = 2,
+};
+
+/*
+ * Map `changes`, mapped into the daemon: what apply_changes does to `sessions`, in order. A change
+ * is skipped when what is held is of a newer generation, or of the same one and a newer version.
+ */
+struct change {
+	__u8 hash[16];
+	__u64 version;
+	__u64 expires_ms;
+	__u32 generation;
+	__u32 backend_id;
+	/* enum change_kind */
+	__u32 kind;
+	__u32 zero;
+};
+
+/* Context of apply_changes: how many changes to make, and what became of them. */
+struct apply_result {
+	__u32 count;
+	__u32 inserted;
+	__u32 replaced;
+	__u32 deleted;
+	/* Older than what is held, or a delete of something that is not held. */
+	__u32 skipped;
+	/* The map was full. */
+	__u32 refused;
+};
+
+/* The one element of map `table_counts`, mapped into the daemon; kept by apply_changes alone. */
+struct table_counts {
+	/* Elements in `sessions`, expired ones that are not yet collected included. */
+	__u64 entries;
+	__u64 refused;
+};
+
+/* Map `verdict_counts`, per CPU, in cache lines of its own. */
+struct verdict_counts {
+	__u64 packets[VERDICT_COUNT];
+};
+
+/* Map `skew_budget`, per CPU: what is spent of this second's budget. */
+struct skew_budget {
+	__u64 second;
+	__u64 spent;
+};
+
+#pragma clang diagnostic pop
+
+#endif

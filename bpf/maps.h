@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/*
+ * The maps. All are pinned and outlive the daemon. Those marked "mapped" are mapped into the daemon's
+ * memory (BPF_F_MMAPABLE, kernel 5.5), which writes them by plain stores.
+ */
+#ifndef SESSION_GATEWAY_MAPS_H
+#define SESSION_GATEWAY_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+/* Settings, clock and switches: read once by every packet, written by the daemon. Mapped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings SEC(".maps");
+
+/* Addresses that the gateway answers on. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LIMIT_ADDRESSES);
+	__type(key, struct address);
+	__type(value, __u32);
+} addresses SEC(".maps");
+
+/* Networks that may ask, when settings.allow_list is 1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, LIMIT_ALLOWED_NETWORKS);
+	__uint(map_flags, BPF_F_NO_PREALLOC); /* the kernel takes no trie without it */
+	__type(key, struct network);
+	__type(value, __u32);
+} allowed_networks SEC(".maps");
+
+/* Secrets by key id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LIMIT_KEYS);
+	__type(key, __u32);
+	__type(value, struct key);
+} keys SEC(".maps");
+
+/* What each key id ever stood for. Only the daemon reads it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LIMIT_KEY_HISTORY);
+	__uint(map_flags, BPF_F_NO_PREALLOC); /* nearly empty in practice */
+	__type(key, __u32);
+	__type(value, struct key_fingerprint);
+} key_history SEC(".maps");
+
+/*
+ * The sessions. max_entries is set by the loader from sessions.capacity. Preallocated: a sleepable
+ * program (apply_changes) takes no other hash map before kernel 6.1, and memory is known at start.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct session_key);
+	__type(value, struct session);
+} sessions SEC(".maps");
+
+/*
+ * Backends by id, twice: the daemon writes the half that is not in force, then switches
+ * settings.backends_half, so that a reply never mixes two states of the table. Mapped.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * LIMIT_BACKENDS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct backend);
+} backends SEC(".maps");
+
+/* What apply_changes is to do. Mapped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LIMIT_CHANGES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct change);
+} changes SEC(".maps");
+
+/* How full `sessions` is: the kernel does not tell. Mapped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct table_counts);
+} table_counts SEC(".maps");
+
+/* Packets by verdict, counted by each CPU for itself. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct verdict_counts);
+} verdict_counts SEC(".maps");
+
+/* How many requests outside the skew each CPU has looked at in this second. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct skew_budget);
+} skew_budget SEC(".maps");
+
+#endif

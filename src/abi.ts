@@ -1,0 +1,792 @@
+// Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
+
+/** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
+export const ABI_HASH = 'ed3f84de6b74';
+
+function readBytes(view: DataView, at: number, length: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + at, length).slice();
+}
+
+function writeBytes(view: DataView, at: number, length: number, value: Uint8Array): void {
+  if (value.length !== length) throw new RangeError(`${value.length} bytes where ${length} belong`);
+  new Uint8Array(view.buffer, view.byteOffset + at, length).set(value);
+}
+
+/** enum wire */
+export const Wire = {
+  MAGIC: 21319,
+  VERSION: 1,
+  REPLY_BIT: 128,
+  ENCRYPTED_BIT: 64,
+  BATCH_MAX: 64,
+  FACT_MAX: 24,
+} as const;
+export type Wire = (typeof Wire)[keyof typeof Wire];
+
+/** enum request_type */
+export const RequestType = {
+  LOOKUP: 1,
+  BATCH: 2,
+  FACT: 3,
+} as const;
+export type RequestType = (typeof RequestType)[keyof typeof RequestType];
+
+/** enum status */
+export const Status = {
+  FOUND: 0,
+  NOT_FOUND: 1,
+  CLOCK_SKEW: 2,
+  NOT_READY: 3,
+  DENIED: 4,
+} as const;
+export type Status = (typeof Status)[keyof typeof Status];
+
+/** enum flag */
+export const Flag = {
+  MOVED: 1,
+  PLACED: 2,
+  STALE: 4,
+} as const;
+export type Flag = (typeof Flag)[keyof typeof Flag];
+
+/** enum verdict */
+export const Verdict = {
+  PASS_OTHER: 0,
+  PASS_SLOW_PATH: 1,
+  DROP_LENGTH: 2,
+  DROP_SOURCE: 3,
+  DROP_MAGIC: 4,
+  DROP_VERSION: 5,
+  DROP_TYPE: 6,
+  DROP_RESERVED: 7,
+  DROP_UNSUPPORTED: 8,
+  DROP_KEY_UNKNOWN: 9,
+  DROP_KEY_TIME: 10,
+  DROP_GUARD: 11,
+  DROP_SKEW_BUDGET: 12,
+  DROP_TAG: 13,
+  DROP_BUSY: 14,
+  REPLY_CLOCK_SKEW: 15,
+  REPLY_NOT_READY: 16,
+  REPLY_FOUND: 17,
+  REPLY_NOT_FOUND: 18,
+  ABORTED: 19,
+  COUNT: 20,
+} as const;
+export type Verdict = (typeof Verdict)[keyof typeof Verdict];
+
+/** enum limit */
+export const Limit = {
+  KEYS: 256,
+  ADDRESSES: 1024,
+  ALLOWED_NETWORKS: 4096,
+  BACKENDS: 65536,
+  KEY_HISTORY: 65536,
+  CHANGES: 4096,
+  RECORD_READS: 8,
+} as const;
+export type Limit = (typeof Limit)[keyof typeof Limit];
+
+/** enum suite */
+export const Suite = {
+  HMAC_SHA256: 1,
+  BLAKE2S: 2,
+} as const;
+export type Suite = (typeof Suite)[keyof typeof Suite];
+
+/** enum change_kind */
+export const ChangeKind = {
+  PUT: 1,
+  DELETE: 2,
+} as const;
+export type ChangeKind = (typeof ChangeKind)[keyof typeof ChangeKind];
+
+/** struct wire_header, 24 bytes */
+export interface WireHeader {
+  magic: number;
+  version: number;
+  type: number;
+  keyId: number;
+  timeMs: bigint;
+  nonce: Uint8Array;
+}
+
+export const wireHeaderLayout = {
+  size: 24,
+  offset: {
+    magic: 0,
+    version: 2,
+    type: 3,
+    keyId: 4,
+    timeMs: 8,
+    nonce: 16,
+  },
+} as const;
+
+export function readWireHeader(view: DataView, at = 0): WireHeader {
+  return {
+    magic: view.getUint16(at, false),
+    version: view.getUint8(at + 2),
+    type: view.getUint8(at + 3),
+    keyId: view.getUint32(at + 4, false),
+    timeMs: view.getBigUint64(at + 8, false),
+    nonce: readBytes(view, at + 16, 8),
+  };
+}
+
+export function writeWireHeader(view: DataView, at: number, value: WireHeader): void {
+  view.setUint16(at, value.magic, false);
+  view.setUint8(at + 2, value.version);
+  view.setUint8(at + 3, value.type);
+  view.setUint32(at + 4, value.keyId, false);
+  view.setBigUint64(at + 8, value.timeMs, false);
+  writeBytes(view, at + 16, 8, value.nonce);
+}
+
+/** struct lookup_request, 80 bytes */
+export interface LookupRequest {
+  header: WireHeader;
+  hash: Uint8Array;
+  tag: Uint8Array;
+  guard: Uint8Array;
+  zero: Uint8Array;
+}
+
+export const lookupRequestLayout = {
+  size: 80,
+  offset: {
+    header: 0,
+    hash: 24,
+    tag: 40,
+    guard: 56,
+    zero: 64,
+  },
+} as const;
+
+export function readLookupRequest(view: DataView, at = 0): LookupRequest {
+  return {
+    header: readWireHeader(view, at),
+    hash: readBytes(view, at + 24, 16),
+    tag: readBytes(view, at + 40, 16),
+    guard: readBytes(view, at + 56, 8),
+    zero: readBytes(view, at + 64, 16),
+  };
+}
+
+export function writeLookupRequest(view: DataView, at: number, value: LookupRequest): void {
+  writeWireHeader(view, at, value.header);
+  writeBytes(view, at + 24, 16, value.hash);
+  writeBytes(view, at + 40, 16, value.tag);
+  writeBytes(view, at + 56, 8, value.guard);
+  writeBytes(view, at + 64, 16, value.zero);
+}
+
+/** struct lookup_reply, 80 bytes */
+export interface LookupReply {
+  header: WireHeader;
+  status: number;
+  flags: number;
+  port: number;
+  backendId: number;
+  address: Uint8Array;
+  version: bigint;
+  ttlS: number;
+  ageMs: number;
+  tag: Uint8Array;
+}
+
+export const lookupReplyLayout = {
+  size: 80,
+  offset: {
+    header: 0,
+    status: 24,
+    flags: 25,
+    port: 26,
+    backendId: 28,
+    address: 32,
+    version: 48,
+    ttlS: 56,
+    ageMs: 60,
+    tag: 64,
+  },
+} as const;
+
+export function readLookupReply(view: DataView, at = 0): LookupReply {
+  return {
+    header: readWireHeader(view, at),
+    status: view.getUint8(at + 24),
+    flags: view.getUint8(at + 25),
+    port: view.getUint16(at + 26, false),
+    backendId: view.getUint32(at + 28, false),
+    address: readBytes(view, at + 32, 16),
+    version: view.getBigUint64(at + 48, false),
+    ttlS: view.getUint32(at + 56, false),
+    ageMs: view.getUint32(at + 60, false),
+    tag: readBytes(view, at + 64, 16),
+  };
+}
+
+export function writeLookupReply(view: DataView, at: number, value: LookupReply): void {
+  writeWireHeader(view, at, value.header);
+  view.setUint8(at + 24, value.status);
+  view.setUint8(at + 25, value.flags);
+  view.setUint16(at + 26, value.port, false);
+  view.setUint32(at + 28, value.backendId, false);
+  writeBytes(view, at + 32, 16, value.address);
+  view.setBigUint64(at + 48, value.version, false);
+  view.setUint32(at + 56, value.ttlS, false);
+  view.setUint32(at + 60, value.ageMs, false);
+  writeBytes(view, at + 64, 16, value.tag);
+}
+
+/** struct fact_reply, 80 bytes */
+export interface FactReply {
+  header: WireHeader;
+  status: number;
+  flags: number;
+  valueLength: number;
+  value: Uint8Array;
+  version: Uint8Array;
+  ageMs: number;
+  tag: Uint8Array;
+}
+
+export const factReplyLayout = {
+  size: 80,
+  offset: {
+    header: 0,
+    status: 24,
+    flags: 25,
+    valueLength: 26,
+    value: 28,
+    version: 52,
+    ageMs: 60,
+    tag: 64,
+  },
+} as const;
+
+export function readFactReply(view: DataView, at = 0): FactReply {
+  return {
+    header: readWireHeader(view, at),
+    status: view.getUint8(at + 24),
+    flags: view.getUint8(at + 25),
+    valueLength: view.getUint16(at + 26, false),
+    value: readBytes(view, at + 28, 24),
+    version: readBytes(view, at + 52, 8),
+    ageMs: view.getUint32(at + 60, false),
+    tag: readBytes(view, at + 64, 16),
+  };
+}
+
+export function writeFactReply(view: DataView, at: number, value: FactReply): void {
+  writeWireHeader(view, at, value.header);
+  view.setUint8(at + 24, value.status);
+  view.setUint8(at + 25, value.flags);
+  view.setUint16(at + 26, value.valueLength, false);
+  writeBytes(view, at + 28, 24, value.value);
+  writeBytes(view, at + 52, 8, value.version);
+  view.setUint32(at + 60, value.ageMs, false);
+  writeBytes(view, at + 64, 16, value.tag);
+}
+
+/** struct batch_prefix, 32 bytes */
+export interface BatchPrefix {
+  header: WireHeader;
+  count: number;
+  zero: number;
+  ageMs: number;
+}
+
+export const batchPrefixLayout = {
+  size: 32,
+  offset: {
+    header: 0,
+    count: 24,
+    zero: 26,
+    ageMs: 28,
+  },
+} as const;
+
+export function readBatchPrefix(view: DataView, at = 0): BatchPrefix {
+  return {
+    header: readWireHeader(view, at),
+    count: view.getUint16(at + 24, false),
+    zero: view.getUint16(at + 26, false),
+    ageMs: view.getUint32(at + 28, false),
+  };
+}
+
+export function writeBatchPrefix(view: DataView, at: number, value: BatchPrefix): void {
+  writeWireHeader(view, at, value.header);
+  view.setUint16(at + 24, value.count, false);
+  view.setUint16(at + 26, value.zero, false);
+  view.setUint32(at + 28, value.ageMs, false);
+}
+
+/** struct batch_entry, 16 bytes */
+export interface BatchEntry {
+  status: number;
+  flags: number;
+  backendId: number;
+  ttlS: number;
+  version: bigint;
+}
+
+export const batchEntryLayout = {
+  size: 16,
+  offset: {
+    status: 0,
+    flags: 1,
+    backendId: 2,
+    ttlS: 4,
+    version: 8,
+  },
+} as const;
+
+export function readBatchEntry(view: DataView, at = 0): BatchEntry {
+  return {
+    status: view.getUint8(at),
+    flags: view.getUint8(at + 1),
+    backendId: view.getUint16(at + 2, false),
+    ttlS: view.getUint32(at + 4, false),
+    version: view.getBigUint64(at + 8, false),
+  };
+}
+
+export function writeBatchEntry(view: DataView, at: number, value: BatchEntry): void {
+  view.setUint8(at, value.status);
+  view.setUint8(at + 1, value.flags);
+  view.setUint16(at + 2, value.backendId, false);
+  view.setUint32(at + 4, value.ttlS, false);
+  view.setBigUint64(at + 8, value.version, false);
+}
+
+/** struct settings, 56 bytes */
+export interface Settings {
+  clockOffsetMs: bigint;
+  inStepMs: bigint;
+  staleAfterMs: bigint;
+  maxSkewMs: bigint;
+  skewBudget: number;
+  generation: number;
+  port: number;
+  ready: number;
+  allowList: number;
+  backendsHalf: number;
+}
+
+export const settingsLayout = {
+  size: 56,
+  offset: {
+    clockOffsetMs: 0,
+    inStepMs: 8,
+    staleAfterMs: 16,
+    maxSkewMs: 24,
+    skewBudget: 32,
+    generation: 36,
+    port: 40,
+    ready: 44,
+    allowList: 48,
+    backendsHalf: 52,
+  },
+} as const;
+
+export function readSettings(view: DataView, at = 0): Settings {
+  return {
+    clockOffsetMs: view.getBigInt64(at, true),
+    inStepMs: view.getBigUint64(at + 8, true),
+    staleAfterMs: view.getBigUint64(at + 16, true),
+    maxSkewMs: view.getBigUint64(at + 24, true),
+    skewBudget: view.getUint32(at + 32, true),
+    generation: view.getUint32(at + 36, true),
+    port: view.getUint32(at + 40, true),
+    ready: view.getUint32(at + 44, true),
+    allowList: view.getUint32(at + 48, true),
+    backendsHalf: view.getUint32(at + 52, true),
+  };
+}
+
+export function writeSettings(view: DataView, at: number, value: Settings): void {
+  view.setBigInt64(at, value.clockOffsetMs, true);
+  view.setBigUint64(at + 8, value.inStepMs, true);
+  view.setBigUint64(at + 16, value.staleAfterMs, true);
+  view.setBigUint64(at + 24, value.maxSkewMs, true);
+  view.setUint32(at + 32, value.skewBudget, true);
+  view.setUint32(at + 36, value.generation, true);
+  view.setUint32(at + 40, value.port, true);
+  view.setUint32(at + 44, value.ready, true);
+  view.setUint32(at + 48, value.allowList, true);
+  view.setUint32(at + 52, value.backendsHalf, true);
+}
+
+/** struct key, 104 bytes */
+export interface Key {
+  notBeforeMs: bigint;
+  notAfterMs: bigint;
+  guardKey: Uint8Array;
+  innerState: number[];
+  outerState: number[];
+  suite: number;
+  encrypt: number;
+}
+
+export const keyLayout = {
+  size: 104,
+  offset: {
+    notBeforeMs: 0,
+    notAfterMs: 8,
+    guardKey: 16,
+    innerState: 32,
+    outerState: 64,
+    suite: 96,
+    encrypt: 100,
+  },
+} as const;
+
+export function readKey(view: DataView, at = 0): Key {
+  return {
+    notBeforeMs: view.getBigUint64(at, true),
+    notAfterMs: view.getBigUint64(at + 8, true),
+    guardKey: readBytes(view, at + 16, 16),
+    innerState: Array.from({ length: 8 }, (_, i) => view.getUint32(at + 32 + 4 * i, true)),
+    outerState: Array.from({ length: 8 }, (_, i) => view.getUint32(at + 64 + 4 * i, true)),
+    suite: view.getUint32(at + 96, true),
+    encrypt: view.getUint32(at + 100, true),
+  };
+}
+
+export function writeKey(view: DataView, at: number, value: Key): void {
+  view.setBigUint64(at, value.notBeforeMs, true);
+  view.setBigUint64(at + 8, value.notAfterMs, true);
+  writeBytes(view, at + 16, 16, value.guardKey);
+  for (let i = 0; i < 8; i++) view.setUint32(at + 32 + 4 * i, value.innerState[i] as number, true);
+  for (let i = 0; i < 8; i++) view.setUint32(at + 64 + 4 * i, value.outerState[i] as number, true);
+  view.setUint32(at + 96, value.suite, true);
+  view.setUint32(at + 100, value.encrypt, true);
+}
+
+/** struct key_fingerprint, 16 bytes */
+export interface KeyFingerprint {
+  digest: Uint8Array;
+}
+
+export const keyFingerprintLayout = {
+  size: 16,
+  offset: {
+    digest: 0,
+  },
+} as const;
+
+export function readKeyFingerprint(view: DataView, at = 0): KeyFingerprint {
+  return {
+    digest: readBytes(view, at, 16),
+  };
+}
+
+export function writeKeyFingerprint(view: DataView, at: number, value: KeyFingerprint): void {
+  writeBytes(view, at, 16, value.digest);
+}
+
+/** struct address, 16 bytes */
+export interface Address {
+  bytes: Uint8Array;
+}
+
+export const addressLayout = {
+  size: 16,
+  offset: {
+    bytes: 0,
+  },
+} as const;
+
+export function readAddress(view: DataView, at = 0): Address {
+  return {
+    bytes: readBytes(view, at, 16),
+  };
+}
+
+export function writeAddress(view: DataView, at: number, value: Address): void {
+  writeBytes(view, at, 16, value.bytes);
+}
+
+/** struct network, 20 bytes */
+export interface Network {
+  prefixLength: number;
+  bytes: Uint8Array;
+}
+
+export const networkLayout = {
+  size: 20,
+  offset: {
+    prefixLength: 0,
+    bytes: 4,
+  },
+} as const;
+
+export function readNetwork(view: DataView, at = 0): Network {
+  return {
+    prefixLength: view.getUint32(at, true),
+    bytes: readBytes(view, at + 4, 16),
+  };
+}
+
+export function writeNetwork(view: DataView, at: number, value: Network): void {
+  view.setUint32(at, value.prefixLength, true);
+  writeBytes(view, at + 4, 16, value.bytes);
+}
+
+/** struct backend, 24 bytes */
+export interface Backend {
+  address: Uint8Array;
+  port: number;
+  known: number;
+  zero: Uint8Array;
+}
+
+export const backendLayout = {
+  size: 24,
+  offset: {
+    address: 0,
+    port: 16,
+    known: 18,
+    zero: 19,
+  },
+} as const;
+
+export function readBackend(view: DataView, at = 0): Backend {
+  return {
+    address: readBytes(view, at, 16),
+    port: view.getUint16(at + 16, false),
+    known: view.getUint8(at + 18),
+    zero: readBytes(view, at + 19, 5),
+  };
+}
+
+export function writeBackend(view: DataView, at: number, value: Backend): void {
+  writeBytes(view, at, 16, value.address);
+  view.setUint16(at + 16, value.port, false);
+  view.setUint8(at + 18, value.known);
+  writeBytes(view, at + 19, 5, value.zero);
+}
+
+/** struct session_key, 16 bytes */
+export interface SessionKey {
+  hash: Uint8Array;
+}
+
+export const sessionKeyLayout = {
+  size: 16,
+  offset: {
+    hash: 0,
+  },
+} as const;
+
+export function readSessionKey(view: DataView, at = 0): SessionKey {
+  return {
+    hash: readBytes(view, at, 16),
+  };
+}
+
+export function writeSessionKey(view: DataView, at: number, value: SessionKey): void {
+  writeBytes(view, at, 16, value.hash);
+}
+
+/** struct session, 32 bytes */
+export interface Session {
+  version: bigint;
+  expiresMs: bigint;
+  generation: number;
+  backendId: number;
+  check: bigint;
+}
+
+export const sessionLayout = {
+  size: 32,
+  offset: {
+    version: 0,
+    expiresMs: 8,
+    generation: 16,
+    backendId: 20,
+    check: 24,
+  },
+} as const;
+
+export function readSession(view: DataView, at = 0): Session {
+  return {
+    version: view.getBigUint64(at, true),
+    expiresMs: view.getBigUint64(at + 8, true),
+    generation: view.getUint32(at + 16, true),
+    backendId: view.getUint32(at + 20, true),
+    check: view.getBigUint64(at + 24, true),
+  };
+}
+
+export function writeSession(view: DataView, at: number, value: Session): void {
+  view.setBigUint64(at, value.version, true);
+  view.setBigUint64(at + 8, value.expiresMs, true);
+  view.setUint32(at + 16, value.generation, true);
+  view.setUint32(at + 20, value.backendId, true);
+  view.setBigUint64(at + 24, value.check, true);
+}
+
+/** struct change, 48 bytes */
+export interface Change {
+  hash: Uint8Array;
+  version: bigint;
+  expiresMs: bigint;
+  generation: number;
+  backendId: number;
+  kind: number;
+  zero: number;
+}
+
+export const changeLayout = {
+  size: 48,
+  offset: {
+    hash: 0,
+    version: 16,
+    expiresMs: 24,
+    generation: 32,
+    backendId: 36,
+    kind: 40,
+    zero: 44,
+  },
+} as const;
+
+export function readChange(view: DataView, at = 0): Change {
+  return {
+    hash: readBytes(view, at, 16),
+    version: view.getBigUint64(at + 16, true),
+    expiresMs: view.getBigUint64(at + 24, true),
+    generation: view.getUint32(at + 32, true),
+    backendId: view.getUint32(at + 36, true),
+    kind: view.getUint32(at + 40, true),
+    zero: view.getUint32(at + 44, true),
+  };
+}
+
+export function writeChange(view: DataView, at: number, value: Change): void {
+  writeBytes(view, at, 16, value.hash);
+  view.setBigUint64(at + 16, value.version, true);
+  view.setBigUint64(at + 24, value.expiresMs, true);
+  view.setUint32(at + 32, value.generation, true);
+  view.setUint32(at + 36, value.backendId, true);
+  view.setUint32(at + 40, value.kind, true);
+  view.setUint32(at + 44, value.zero, true);
+}
+
+/** struct apply_result, 24 bytes */
+export interface ApplyResult {
+  count: number;
+  inserted: number;
+  replaced: number;
+  deleted: number;
+  skipped: number;
+  refused: number;
+}
+
+export const applyResultLayout = {
+  size: 24,
+  offset: {
+    count: 0,
+    inserted: 4,
+    replaced: 8,
+    deleted: 12,
+    skipped: 16,
+    refused: 20,
+  },
+} as const;
+
+export function readApplyResult(view: DataView, at = 0): ApplyResult {
+  return {
+    count: view.getUint32(at, true),
+    inserted: view.getUint32(at + 4, true),
+    replaced: view.getUint32(at + 8, true),
+    deleted: view.getUint32(at + 12, true),
+    skipped: view.getUint32(at + 16, true),
+    refused: view.getUint32(at + 20, true),
+  };
+}
+
+export function writeApplyResult(view: DataView, at: number, value: ApplyResult): void {
+  view.setUint32(at, value.count, true);
+  view.setUint32(at + 4, value.inserted, true);
+  view.setUint32(at + 8, value.replaced, true);
+  view.setUint32(at + 12, value.deleted, true);
+  view.setUint32(at + 16, value.skipped, true);
+  view.setUint32(at + 20, value.refused, true);
+}
+
+/** struct table_counts, 16 bytes */
+export interface TableCounts {
+  entries: bigint;
+  refused: bigint;
+}
+
+export const tableCountsLayout = {
+  size: 16,
+  offset: {
+    entries: 0,
+    refused: 8,
+  },
+} as const;
+
+export function readTableCounts(view: DataView, at = 0): TableCounts {
+  return {
+    entries: view.getBigUint64(at, true),
+    refused: view.getBigUint64(at + 8, true),
+  };
+}
+
+export function writeTableCounts(view: DataView, at: number, value: TableCounts): void {
+  view.setBigUint64(at, value.entries, true);
+  view.setBigUint64(at + 8, value.refused, true);
+}
+
+/** struct verdict_counts, 160 bytes */
+export interface VerdictCounts {
+  packets: bigint[];
+}
+
+export const verdictCountsLayout = {
+  size: 160,
+  offset: {
+    packets: 0,
+  },
+} as const;
+
+export function readVerdictCounts(view: DataView, at = 0): VerdictCounts {
+  return {
+    packets: Array.from({ length: 20 }, (_, i) => view.getBigUint64(at + 8 * i, true)),
+  };
+}
+
+export function writeVerdictCounts(view: DataView, at: number, value: VerdictCounts): void {
+  for (let i = 0; i < 20; i++) view.setBigUint64(at + 8 * i, value.packets[i] as bigint, true);
+}
+
+/** struct skew_budget, 16 bytes */
+export interface SkewBudget {
+  second: bigint;
+  spent: bigint;
+}
+
+export const skewBudgetLayout = {
+  size: 16,
+  offset: {
+    second: 0,
+    spent: 8,
+  },
+} as const;
+
+export function readSkewBudget(view: DataView, at = 0): SkewBudget {
+  return {
+    second: view.getBigUint64(at, true),
+    spent: view.getBigUint64(at + 8, true),
+  };
+}
+
+export function writeSkewBudget(view: DataView, at: number, value: SkewBudget): void {
+  view.setBigUint64(at, value.second, true);
+  view.setBigUint64(at + 8, value.spent, true);
+}

@@ -1,0 +1,91 @@
+/**
+ * Map `settings`, in the daemon's own memory: each field is written by one store, which the program sees
+ * at the next packet.
+ */
+import { settingsLayout } from '../../abi.ts';
+import { SharedMemory } from './libc.ts';
+
+const at = settingsLayout.offset;
+
+export class Settings {
+  readonly #memory: SharedMemory;
+  readonly #words: Uint32Array;
+  readonly #doubles: BigUint64Array;
+
+  constructor(fd: number) {
+    this.#memory = new SharedMemory(fd, settingsLayout.size);
+    this.#words = new Uint32Array(this.#memory.buffer);
+    this.#doubles = new BigUint64Array(this.#memory.buffer);
+  }
+
+  #word(offset: number): number {
+    return this.#words[offset / 4] ?? 0;
+  }
+
+  #double(offset: number): number {
+    return Number(BigInt.asIntN(64, this.#doubles[offset / 8] ?? 0n));
+  }
+
+  #setDouble(offset: number, value: number): void {
+    this.#doubles[offset / 8] = BigInt(Math.round(value));
+  }
+
+  get clockOffsetMs(): number {
+    return this.#double(at.clockOffsetMs);
+  }
+  set clockOffsetMs(value: number) {
+    this.#setDouble(at.clockOffsetMs, value);
+  }
+
+  get inStepMs(): number {
+    return this.#double(at.inStepMs);
+  }
+  set inStepMs(value: number) {
+    this.#setDouble(at.inStepMs, value);
+  }
+
+  set staleAfterMs(value: number) {
+    this.#setDouble(at.staleAfterMs, value);
+  }
+
+  set maxSkewMs(value: number) {
+    this.#setDouble(at.maxSkewMs, value);
+  }
+
+  set skewBudget(value: number) {
+    this.#words[at.skewBudget / 4] = value;
+  }
+
+  get generation(): number {
+    return this.#word(at.generation);
+  }
+  set generation(value: number) {
+    this.#words[at.generation / 4] = value;
+  }
+
+  set port(value: number) {
+    this.#words[at.port / 4] = value;
+  }
+
+  get ready(): boolean {
+    return this.#word(at.ready) === 1;
+  }
+  set ready(value: boolean) {
+    this.#words[at.ready / 4] = Number(value);
+  }
+
+  set allowList(value: boolean) {
+    this.#words[at.allowList / 4] = Number(value);
+  }
+
+  get backendsHalf(): 0 | 1 {
+    return this.#word(at.backendsHalf) === 1 ? 1 : 0;
+  }
+  set backendsHalf(value: 0 | 1) {
+    this.#words[at.backendsHalf / 4] = value;
+  }
+
+  close(): void {
+    this.#memory.close();
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * The session table as the sync sees it: a port. In production it is the kernel's maps
+ * (src/gateway/kernel/session-table.ts); the tests also use one in memory.
+ *
+ * Changes are queued by `put` and `remove` and take effect, in order, at `flush`. A change whose version is
+ * older than what the table holds for that session in the same generation is skipped, so that a
+ * snapshot page and the feed may arrive in any order.
+ */
+
+/** Id of the feed entry that a record comes from: Unix ms and the sequence number within it. */
+export interface Version {
+  readonly ms: number;
+  readonly seq: number;
+}
+
+/** What one `flush` did, in sessions. */
+export interface FlushCounts {
+  inserted: number;
+  replaced: number;
+  removed: number;
+  /** Older than what is held, or a removal of what is not held. */
+  skipped: number;
+  /** Not stored because the table is full. */
+  refused: number;
+}
+
+export type BackendState = 'active' | 'draining' | 'down';
+
+export interface Backend {
+  readonly name: string;
+  /** 1 to 65535 */
+  readonly id: number;
+  /** 16 bytes; IPv4 as ::ffff:a.b.c.d */
+  readonly address: Uint8Array;
+  /** 1 to 65535 */
+  readonly port: number;
+  readonly state: BackendState;
+  readonly weight: number;
+  /** Hundredths of a percent, 0 to 10000. */
+  readonly shed: number;
+}
+
+export interface SessionTable {
+  /**
+   * Queues a session.
+   * @param hash cookie hash, 32 hexadecimal digits or more (what follows is ignored)
+   * @param expiresMs Unix ms, 0 = never
+   * @param backendId 0 = the record names a backend that is not known: a lookup finds nothing
+   */
+  put(hash: string, version: Version, expiresMs: number, backendId: number): void;
+  /** Queues the removal of a session. */
+  remove(hash: string, version: Version): void;
+  /** Carries out what is queued. A queue that is full flushes by itself; what that did is part of the next `flush`'s counts. */
+  flush(): FlushCounts;
+
+  /** From now on sessions are stored under the next generation; lookups still take both. */
+  beginGeneration(): void;
+  /** Sessions of older generations are gone, all at one moment, and the table is ready. */
+  commitGeneration(): void;
+
+  /** Makes these the known backends, all at one moment. */
+  setBackends(backends: readonly Backend[]): void;
+  /** The table is what Redis held at this moment of the monotonic clock (process.hrtime, in ms). */
+  markInStep(monotonicMs: number): void;
+}
