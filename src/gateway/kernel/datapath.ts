@@ -101,6 +101,11 @@ export class Datapath {
     this.sweeper = new Sweeper(this.#fd('sessions'), options.capacity, this.table, this.settings);
   }
 
+  /** Descriptor of the XDP program, to run it on packets without an interface. */
+  get programDescriptor(): number {
+    return this.#program;
+  }
+
   #fd(name: MapName): number {
     return this.#object.mapFd(name);
   }

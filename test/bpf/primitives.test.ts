@@ -1,0 +1,80 @@
+/** HMAC-SHA-256 and SipHash in BPF against independent implementations, on official vectors and random input. */
+import { fileURLToPath } from 'node:url';
+import { hmac } from '@noble/hashes/hmac.js';
+import { sha256 } from '@noble/hashes/sha2.js';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { keyLayout, writeKey } from '../../src/abi.ts';
+import { Key } from '../../src/auth/keyring.ts';
+import { sipHash64, sipHash128 } from '../../src/auth/siphash.ts';
+import { kernelKey } from '../../src/gateway/kernel/key.ts';
+import { BpfObject, runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
+import vectors from '../vectors/protocol-v1.json' with { type: 'json' };
+
+let object: BpfObject;
+beforeAll(() => {
+  object = new BpfObject(fileURLToPath(new URL('../../build/primitives.bpf.o', import.meta.url)));
+  object.load('hmac_sha256_40');
+});
+afterAll(() => object?.close());
+
+const run = (program: string, ...input: Uint8Array[]): Uint8Array => {
+  const { action, packet } = runOnPacket(object.programFd(program), Buffer.concat(input));
+  expect(action).toBe(2);
+  return packet;
+};
+const bytes = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length });
+const RUNS = { numRuns: 2_000 };
+
+function hmacInBpf(secret: Uint8Array, message: Uint8Array): Uint8Array {
+  const key = new Key(
+    { id: 1, name: 'k', suite: 'hmac-sha256', encrypt: false, notBeforeMs: null, notAfterMs: null },
+    secret,
+  );
+  const struct = new DataView(new ArrayBuffer(keyLayout.size));
+  writeKey(struct, 0, kernelKey(key));
+  return run('hmac_sha256_40', new Uint8Array(struct.buffer), message).slice(0, 32);
+}
+
+describe('HMAC-SHA-256 of 40 bytes', () => {
+  test('equals @noble/hashes on random keys and messages', () => {
+    fc.assert(
+      fc.property(bytes(32), bytes(40), (secret, message) => {
+        expect(hmacInBpf(secret, message)).toEqual(hmac(sha256, secret, message));
+      }),
+      RUNS,
+    );
+  });
+
+  test('at the edges of its words', () => {
+    for (const fill of [0x00, 0x01, 0x7f, 0x80, 0xff]) {
+      const secret = new Uint8Array(32).fill(fill ^ 0xff);
+      const message = new Uint8Array(40).fill(fill);
+      expect(hmacInBpf(secret, message)).toEqual(hmac(sha256, secret, message));
+    }
+  });
+});
+
+describe('SipHash-2-4', () => {
+  test.each([
+    ['siphash64_56', 56, 'out8', 8],
+    ['siphash128_64', 64, 'out16', 16],
+  ] as const)('%s: the vector of that length', (program, length, field, size) => {
+    const vector = vectors.siphash.find((candidate) => candidate.message.length === 2 * length);
+    if (vector === undefined) throw new Error(`no vector of ${length} bytes`);
+    const out = run(program, Buffer.from(vector.key, 'hex'), Buffer.from(vector.message, 'hex'));
+    expect(Buffer.from(out.slice(0, size)).toString('hex')).toBe(vector[field]);
+  });
+
+  test('equals the TypeScript one on random keys and messages', () => {
+    fc.assert(
+      fc.property(bytes(16), bytes(64), (key, message) => {
+        expect(run('siphash128_64', key, message).slice(0, 16)).toEqual(sipHash128(key, message));
+        expect(run('siphash64_56', key, message.subarray(0, 56)).slice(0, 8)).toEqual(
+          sipHash64(key, message.subarray(0, 56)),
+        );
+      }),
+      RUNS,
+    );
+  });
+});
