@@ -20,8 +20,7 @@ enum {
  * w: room for the block, best not on the stack, which the compression's spills fill.
  * out: 32 bytes, as four words in memory order.
  */
-inlined void hmac_sha256(const struct key *key, const void *message, int words, __u32 w[16],
-			 __u64 out[4])
+inlined void hmac_sha256(const struct key *key, const void *message, int words, __u32 w[16], __u64 out[4])
 {
 	__u32 state[8];
 

@@ -48,7 +48,8 @@ enum {
 /* A datagram for the gateway. The cursor stands behind the UDP header. */
 struct packet {
 	struct ethhdr *ethernet;
-	/* Which of the two pointers is set; said apart, since the verifier knows no packet pointer to be other than NULL. */
+	/* Which of the two pointers is set; said apart, since the verifier knows no packet pointer to be other than
+	 * NULL. */
 	__u32 is_ipv4;
 	struct iphdr *ipv4;
 	struct ipv6hdr *ipv6;
