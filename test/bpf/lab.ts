@@ -10,8 +10,8 @@ import { Key } from '../../src/auth/keyring.ts';
 import { encodeLookupRequest } from '../../src/auth/request.ts';
 import type { BackendRecord, SessionRecord } from '../../src/auth/responder-tables.ts';
 import { Datapath, detachAll } from '../../src/gateway/kernel/datapath.ts';
-import { kernelKey } from '../../src/gateway/kernel/key.ts';
 import { runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
+import { kernelKey } from '../../src/gateway/kernel-keys.ts';
 import { type FrameTables, respondToFrame } from '../model/frame-responder.ts';
 import { buildFrame, type FrameOptions, ipv4 } from '../model/frames.ts';
 

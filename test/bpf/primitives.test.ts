@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { keyLayout, writeKey } from '../../src/abi.ts';
 import { Key } from '../../src/auth/keyring.ts';
 import { sipHash64, sipHash128 } from '../../src/auth/siphash.ts';
-import { kernelKey } from '../../src/gateway/kernel/key.ts';
 import { BpfObject, runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
+import { kernelKey } from '../../src/gateway/kernel-keys.ts';
 import vectors from '../vectors/protocol-v1.json' with { type: 'json' };
 
 let object: BpfObject;

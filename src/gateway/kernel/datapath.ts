@@ -11,6 +11,7 @@ import {
   keyLayout,
   Limit,
   networkLayout,
+  readKey,
   sessionLayout,
   Verdict,
   verdictCountsLayout,
@@ -39,6 +40,9 @@ const PINNED_MAPS = [
 ] as const;
 type MapName = (typeof PINNED_MAPS)[number];
 
+/** Longer than any packet is looked at, an interruption by the hypervisor included. */
+const KEY_READERS_MS = 2;
+
 export interface DatapathOptions {
   /** Directory on a BPF file system. */
   pins: string;
@@ -56,7 +60,7 @@ export interface Network {
   prefixLength: number;
 }
 
-export type VerdictName = keyof typeof Verdict;
+export type VerdictName = Exclude<keyof typeof Verdict, 'COUNT'>;
 
 export class Datapath {
   readonly settings: Settings;
@@ -70,6 +74,7 @@ export class Datapath {
   readonly #links: Links;
   readonly #program: number;
   readonly #cpus = possibleCpus();
+  #keyFreedMs = Number.NEGATIVE_INFINITY;
   /** Interfaces that an earlier program of another layout goes on serving until `takeOver`. */
   readonly #waiting = new Set<string>();
 
@@ -188,15 +193,33 @@ export class Datapath {
     return back;
   }
 
+  /** The key in force under an id. */
+  key(id: number): Key | undefined {
+    const value = new DataView(new ArrayBuffer(keyLayout.size));
+    return mapLookup(this.#fd('keys'), word(id), new Uint8Array(value.buffer)) ? readKey(value) : undefined;
+  }
+
   putKey(id: number, key: Key): void {
+    this.#waitForReaders();
     const value = new DataView(new ArrayBuffer(keyLayout.size));
     writeKey(value, 0, key);
     mapUpdate(this.#fd('keys'), word(id), new Uint8Array(value.buffer));
     new Uint8Array(value.buffer).fill(0); // it holds what the secret is made into
+    this.#keyFreedMs = performance.now();
   }
 
   removeKey(id: number): void {
     mapDelete(this.#fd('keys'), word(id));
+    this.#keyFreedMs = performance.now();
+  }
+
+  /**
+   * The element of a key that was replaced or removed is the next that the kernel writes to, and a packet that is being
+   * authenticated may still read it: it would be dropped, though its key is in force.
+   */
+  #waitForReaders(): void {
+    const leftMs = this.#keyFreedMs + KEY_READERS_MS - performance.now();
+    if (leftMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, leftMs);
   }
 
   keyIds(): number[] {
@@ -213,6 +236,10 @@ export class Datapath {
 
   rememberKey(id: number, fingerprint: Uint8Array): void {
     mapUpdate(this.#fd('key_history'), word(id), fingerprint);
+  }
+
+  forgetKey(id: number): void {
+    mapDelete(this.#fd('key_history'), word(id));
   }
 
   /** The program answers on exactly these addresses from now on; none is missed on the way. */
@@ -248,10 +275,11 @@ export class Datapath {
     mapLookup(this.#fd('verdict_counts'), word(0), new Uint8Array(value.buffer));
     const counts: Partial<Record<VerdictName, number>> = {};
     for (const [name, index] of Object.entries(Verdict) as [VerdictName, number][]) {
+      if (index === Verdict.COUNT) continue;
       let sum = 0;
       for (let cpu = 0; cpu < this.#cpus; cpu++)
         sum += Number(value[(cpu * verdictCountsLayout.size) / 8 + index] ?? 0n);
-      if (name !== 'COUNT') counts[name] = sum;
+      counts[name] = sum;
     }
     return counts as Record<VerdictName, number>;
   }
