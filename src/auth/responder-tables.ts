@@ -1,0 +1,74 @@
+/**
+ * What a responder answers from: a port. The kernel's maps hold the same (bpf/abi.h); the tests and the responder
+ * in user space bring their own. May be imported by every floor above.
+ */
+import { RequestType } from '../abi.ts';
+import type { Key } from './keyring.ts';
+import { SUITES, type Suite } from './suites.ts';
+
+/** As struct settings in bpf/abi.h; whole milliseconds. */
+export interface ResponderSettings {
+  /** Unix time in ms = monotonic clock in ms + this. */
+  readonly clockOffsetMs: number;
+  /** Monotonic ms at which the tables were last known to be in step with Redis; 0 = never. */
+  readonly inStepMs: number;
+  /** Replies older than this carry the flag STALE. */
+  readonly staleAfterMs: number;
+  readonly maxSkewMs: number;
+  /** Sessions of an older generation are taken for none. */
+  readonly generation: number;
+  /** Whether a first load is in. */
+  readonly ready: boolean;
+}
+
+export interface SessionRecord {
+  readonly version: bigint;
+  /** Unix ms; 0 = never */
+  readonly expiresMs: number;
+  readonly generation: number;
+  /** 0 = the record names a backend that is not known. */
+  readonly backendId: number;
+}
+
+export interface BackendRecord {
+  /** 16 bytes; IPv4 as ::ffff:a.b.c.d */
+  readonly address: Uint8Array;
+  /** 1 to 65535 */
+  readonly port: number;
+  /** Whether it is known, with an address. */
+  readonly known: boolean;
+}
+
+export interface FactRecord {
+  /** 0 to 24 bytes */
+  readonly value: Uint8Array;
+  readonly version: bigint;
+}
+
+/** What a responder serves; the rest is counted as unsupported and dropped. */
+export interface Served {
+  readonly types: readonly RequestType[];
+  readonly suites: readonly Suite[];
+  /** Whether keys whose replies are encrypted are served. */
+  readonly encrypted: boolean;
+}
+
+export const SERVES_ALL: Served = {
+  types: [RequestType.LOOKUP, RequestType.BATCH, RequestType.FACT],
+  suites: SUITES,
+  encrypted: true,
+};
+
+/** A hash that is passed in is a part of the datagram: copy what is kept. */
+export interface ResponderTables {
+  readonly settings: ResponderSettings;
+  readonly serves: Served;
+  /** Whether this source may ask: 16 bytes, IPv4 as ::ffff:a.b.c.d. */
+  allows(source: Uint8Array): boolean;
+  key(id: number): Key | undefined;
+  session(hash: Uint8Array): SessionRecord | undefined;
+  backend(id: number): BackendRecord | undefined;
+  fact(hash: Uint8Array): FactRecord | undefined;
+  /** Whether one more request outside the skew may be looked at, at this Unix time in ms; it is then spent. */
+  spendSkewBudget(nowMs: number): boolean;
+}
