@@ -1,0 +1,236 @@
+/**
+ * One gateway as the client reaches it: a connected UDP socket, and the tries that wait for a reply on it, by nonce.
+ * May be imported by src/client.
+ *
+ * The socket is connected, so the kernel passes on only what comes from that gateway's address and port, and reports that
+ * nobody listens there. It never keeps the process running; the timer of a lookup under way does.
+ *
+ *   closed ──ask, no sooner than REOPEN_PAUSE_MS after the last──▶ opening ──▶ open
+ *      ▲                                                              │          │ replaced by a new one after
+ *      └──────────── name, route or socket missing ──────────────────┘          └ REPLACE_AFTER tries without reply
+ */
+import type { Socket } from 'node:dgram';
+import { isIP } from 'node:net';
+import { HEADER_SIZE, NONCE_SIZE } from '../auth/header.ts';
+import type { ReplyRefusal } from '../auth/reply.ts';
+import type { Environment } from './environment.ts';
+import { ServerMemory } from './server-memory.ts';
+import type { ServerStats } from './server-stats.ts';
+import { closed, plainBytes } from './sockets.ts';
+
+/** A request that waits for its reply. */
+export interface WaitingTry {
+  readonly bytes: Uint8Array;
+  /** Takes the reply. @returns why this is not it; null where it was */
+  receive(datagram: Uint8Array): ReplyRefusal | null;
+  /** It will not be answered. Called at the top of the stack, never from within `ask`. */
+  refused(): void;
+}
+
+/** Shortest time between two openings of a socket. */
+export const REOPEN_PAUSE_MS = 1000;
+
+/**
+ * Tries in a row without a reply after which the socket is replaced: the local address it is bound to or the address of
+ * the name may have changed, or a middle box may have lost it.
+ */
+export const REPLACE_AFTER = 16;
+
+const NONCE_AT = HEADER_SIZE - NONCE_SIZE;
+
+/** A nonce as a map's key. */
+export function nonceKey(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1', NONCE_AT, HEADER_SIZE);
+}
+
+export class Server {
+  readonly label: string;
+  readonly memory = new ServerMemory();
+  readonly #host: string;
+  readonly #port: number;
+  readonly #environment: Environment;
+  readonly #waiting = new Map<string, WaitingTry>();
+  /** Those of them that were asked while the socket was opening. */
+  readonly #unsent = new Set<string>();
+  #socket: Socket | null = null;
+  #state: 'closed' | 'opening' | 'open' = 'closed';
+  #isEnded = false;
+  #reopenAtMs = Number.NEGATIVE_INFINITY;
+  #lastError: string | null = null;
+  #tries = 0;
+  #replies = 0;
+  #ignored = 0;
+  #silent = 0;
+  #refused = 0;
+  #opened = 0;
+
+  constructor(host: string, port: number, environment: Environment) {
+    this.label = isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+    this.#host = host;
+    this.#port = port;
+    this.#environment = environment;
+    this.#open(environment.monotonicMs());
+  }
+
+  /**
+   * Sends a try, or does so once the socket is open, and gives it what may be its reply.
+   * @param key nonce of the try, made by `nonceKey`
+   * @returns false where there is no socket now: the try is not waiting
+   */
+  ask(key: string, asking: WaitingTry, nowMs: number): boolean {
+    this.memory.asked(nowMs);
+    const isLost = this.#state === 'open' && this.memory.unanswered >= REPLACE_AFTER;
+    if (this.#state === 'closed' || isLost) {
+      if (nowMs >= this.#reopenAtMs) this.#open(nowMs);
+      else if (this.#state === 'closed') {
+        this.#refused += 1;
+        this.memory.failed(nowMs);
+        return false;
+      }
+    }
+    this.#tries += 1;
+    this.#waiting.set(key, asking);
+    if (this.#state === 'open') this.#send(key, asking, true);
+    else this.#unsent.add(key);
+    return true;
+  }
+
+  /** The try's reply is no longer waited for. */
+  forget(key: string): void {
+    this.#waiting.delete(key);
+    this.#unsent.delete(key);
+  }
+
+  /** A try has waited for its whole time. */
+  wasSilent(nowMs: number): void {
+    this.#silent += 1;
+    this.memory.failed(nowMs);
+  }
+
+  stats(nowMs: number): ServerStats {
+    return {
+      server: this.label,
+      socket: this.#state,
+      standing: this.memory.standing(nowMs),
+      tries: this.#tries,
+      replies: this.#replies,
+      ignored: this.#ignored,
+      silent: this.#silent,
+      refused: this.#refused,
+      opened: this.#opened,
+      lastError: this.#lastError,
+    };
+  }
+
+  /** Ends the server for good; nothing may be waiting. Resolves once the socket is closed. */
+  async end(): Promise<void> {
+    this.#isEnded = true;
+    const socket = this.#socket;
+    this.#drop();
+    if (socket !== null) await closed(socket);
+  }
+
+  #open(nowMs: number): void {
+    const before = this.#socket;
+    this.#drop();
+    if (before !== null) void closed(before);
+    this.#state = 'opening';
+    this.#reopenAtMs = nowMs + REOPEN_PAUSE_MS;
+    this.#connect().catch((error: unknown) => this.#shut(error));
+  }
+
+  /** Every way that it can fail comes later than `#open` returns. */
+  async #connect(): Promise<void> {
+    const family = isIP(this.#host);
+    const target =
+      family === 0
+        ? await this.#environment.resolve(this.#host)
+        : await Promise.resolve({ address: this.#host, family: family === 6 ? (6 as const) : (4 as const) });
+    if (this.#isEnded) return;
+    const socket = this.#environment.createSocket(target.family);
+    this.#socket = socket;
+    this.#opened += 1;
+    socket.unref();
+    socket.on('message', (datagram) => {
+      if (socket === this.#socket) this.#receive(plainBytes(datagram));
+    });
+    socket.on('error', (error) => {
+      if (socket !== this.#socket) return;
+      if (this.#state === 'open') this.#refuseAll(error);
+      else this.#shut(error);
+    });
+    socket.once('connect', () => {
+      if (socket === this.#socket) this.#flush();
+    });
+    socket.connect(this.#port, target.address);
+  }
+
+  #flush(): void {
+    this.#state = 'open';
+    for (const key of this.#unsent) {
+      const asking = this.#waiting.get(key);
+      if (asking !== undefined) this.#send(key, asking, true);
+    }
+    this.#unsent.clear();
+  }
+
+  #send(key: string, asking: WaitingTry, again: boolean): void {
+    const socket = this.#socket;
+    socket?.send(asking.bytes, (error) => {
+      if (!error || socket !== this.#socket || this.#waiting.get(key) !== asking) return;
+      // send reports, in place of sending, that an earlier datagram found no receiver; that says nothing of this one.
+      if (again && 'code' in error && error.code === 'ECONNREFUSED') {
+        this.#send(key, asking, false);
+        return;
+      }
+      this.#lastError = error.message;
+      this.#waiting.delete(key);
+      this.#refuse([asking]);
+    });
+  }
+
+  #receive(datagram: Uint8Array): void {
+    const key = datagram.length < HEADER_SIZE ? '' : nonceKey(datagram);
+    const asking = this.#waiting.get(key);
+    if (asking === undefined) {
+      this.#ignored += 1;
+      return;
+    }
+    if (asking.receive(datagram) === null) {
+      this.#replies += 1;
+      this.#waiting.delete(key);
+    } else {
+      this.#ignored += 1;
+    }
+  }
+
+  /** The socket could not be opened. */
+  #shut(error: unknown): void {
+    if (this.#isEnded) return;
+    const socket = this.#socket;
+    this.#drop();
+    if (socket !== null) void closed(socket);
+    this.#refuseAll(error);
+  }
+
+  /** An error that is not of one datagram: which tries it means can't be told, so it is taken to mean all. */
+  #refuseAll(error: unknown): void {
+    this.#lastError = error instanceof Error ? error.message : String(error);
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    this.#unsent.clear();
+    this.#refuse(waiting);
+  }
+
+  #refuse(tries: readonly WaitingTry[]): void {
+    this.#refused += tries.length;
+    this.memory.failed(this.#environment.monotonicMs());
+    for (const asking of tries) asking.refused();
+  }
+
+  #drop(): void {
+    this.#socket = null;
+    this.#state = 'closed';
+    this.#unsent.clear();
+  }
+}
