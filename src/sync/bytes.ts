@@ -1,0 +1,27 @@
+/**
+ * Reading of short byte strings without making a string of them, for what is done once for each
+ * feed entry. May be imported by src/sync only.
+ */
+
+/** Whether `bytes` are the Latin-1 characters of `text`. */
+export function isText(bytes: Buffer, text: string): boolean {
+  if (bytes.length !== text.length) return false;
+  for (let i = 0; i < text.length; i++) if (bytes[i] !== text.charCodeAt(i)) return false;
+  return true;
+}
+
+/** No field holds a longer number: 2^64 has 20 digits. */
+const DIGITS_MAX = 20;
+
+/** @returns the number that `bytes` write in decimal digits and nothing else (exact up to 2^53), or -1 */
+export function parseDecimal(bytes: Buffer): number {
+  const length = bytes.length;
+  if (length === 0 || length > DIGITS_MAX) return -1;
+  let value = 0;
+  for (let i = 0; i < length; i++) {
+    const digit = (bytes[i] as number) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
+}

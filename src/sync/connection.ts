@@ -1,0 +1,143 @@
+/**
+ * One connection to Redis, from its opening to its end. Every reply has a deadline: past it the connection is
+ * dropped, so that a server that was paused or a peer that is gone without a word is noticed.
+ * May be imported by src/sync only.
+ */
+import { Redis } from 'ioredis';
+import { errorMessage, SyncError, withoutCommand } from './errors.ts';
+import { CONNECT_TIMEOUT_MS, type ConnectionOptions } from './redis-options.ts';
+import type { Runtime } from './runtime.ts';
+
+export type Argument = string | Buffer | number;
+
+export class Connection {
+  readonly #redis: Redis;
+  readonly #runtime: Runtime;
+  /** Monotonic; no reply is awaited where it is infinite. */
+  #deadlineMs = Number.POSITIVE_INFINITY;
+  #cancelTimer: (() => void) | undefined;
+  #timerDueMs = Number.POSITIVE_INFINITY;
+  /** Why it was dropped from this side, or what its socket reported. */
+  #reason: Error | undefined;
+
+  private constructor(redis: Redis, runtime: Runtime) {
+    this.#redis = redis;
+    this.#runtime = runtime;
+  }
+
+  /**
+   * @param signal drops the connection, now or whenever it is aborted
+   * @throws SyncError REDIS_CONNECT, REDIS_TIMEOUT
+   */
+  static async open(options: ConnectionOptions, runtime: Runtime, signal: AbortSignal): Promise<Connection> {
+    const redis = new Redis(options);
+    const connection = new Connection(redis, runtime);
+    // A refused password and a database that doesn't exist come this way only.
+    redis.on('error', (error: Error) => {
+      connection.#reason ??= error;
+    });
+    const abort = (): void => connection.drop(new SyncError('REDIS_CLOSED', 'stopped'));
+    redis.once('end', () => {
+      connection.#stopTimer();
+      signal.removeEventListener('abort', abort);
+    });
+    signal.addEventListener('abort', abort);
+    connection.expectReplyWithin(CONNECT_TIMEOUT_MS);
+    try {
+      if (signal.aborted) throw new SyncError('REDIS_CLOSED', 'stopped');
+      await redis.connect();
+      if (connection.#reason !== undefined) throw connection.#reason;
+    } catch (error) {
+      const reason = withoutCommand(connection.#reason ?? error);
+      connection.drop();
+      if (reason instanceof SyncError) throw reason;
+      throw new SyncError('REDIS_CONNECT', `Redis can't be used: ${errorMessage(reason)}`, { cause: reason });
+    }
+    connection.expectNothing();
+    return connection;
+  }
+
+  /**
+   * Sends one command. Bulk strings come as buffers, which are slices of what was read: copy what is kept.
+   * @throws SyncError REDIS_REFUSED, REDIS_CLOSED, REDIS_TIMEOUT
+   */
+  call(command: string, ...args: Argument[]): Promise<unknown> {
+    return this.#redis.callBuffer(command, ...args).catch((error: unknown) => {
+      throw this.#explain(command, error);
+    });
+  }
+
+  /**
+   * Sends the commands as one MULTI.
+   * @returns their replies; one that failed when it was carried out is an Error
+   * @throws as `call`
+   */
+  async transaction(commands: readonly (readonly [string, ...Argument[]])[]): Promise<unknown[]> {
+    let refusal: unknown;
+    const noteRefusal = (error: unknown): void => {
+      refusal ??= error;
+    };
+    this.call('MULTI').catch(noteRefusal);
+    for (const [command, ...args] of commands) this.call(command, ...args).catch(noteRefusal);
+    let replies: unknown;
+    try {
+      replies = await this.call('EXEC');
+    } catch (error) {
+      // EXEC's own error only says that one of the commands was refused.
+      throw refusal ?? error;
+    }
+    if (!Array.isArray(replies)) throw new SyncError('REDIS_REPLY', 'EXEC: found no list of replies');
+    return replies;
+  }
+
+  /** From now on a reply to everything that was sent is due within `ms`. */
+  expectReplyWithin(ms: number): void {
+    this.#deadlineMs = this.#runtime.monotonicMs() + ms;
+    if (this.#timerDueMs > this.#deadlineMs) this.#startTimer();
+  }
+
+  expectNothing(): void {
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** Ends the connection at once; what is under way fails with `reason`. May be called again. */
+  drop(reason?: Error): void {
+    this.#reason ??= reason;
+    this.#stopTimer();
+    if (this.#redis.status === 'end') return;
+    this.#redis.disconnect();
+    // disconnect() waits for the peer, which may never answer. Before the first connect there is no stream.
+    (this.#redis.stream as Redis['stream'] | undefined)?.destroy();
+  }
+
+  /** One timer for all replies: it is started anew when it fires too early, not for each reply. */
+  #startTimer(): void {
+    this.#cancelTimer?.();
+    const nowMs = this.#runtime.monotonicMs();
+    this.#timerDueMs = this.#deadlineMs;
+    this.#cancelTimer = this.#runtime.timer(Math.max(0, this.#deadlineMs - nowMs), () => {
+      this.#cancelTimer = undefined;
+      this.#timerDueMs = Number.POSITIVE_INFINITY;
+      if (this.#deadlineMs === Number.POSITIVE_INFINITY) return;
+      if (this.#runtime.monotonicMs() < this.#deadlineMs) this.#startTimer();
+      else this.drop(new SyncError('REDIS_TIMEOUT', 'Redis did not answer in time'));
+    });
+  }
+
+  #stopTimer(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#timerDueMs = Number.POSITIVE_INFINITY;
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+  }
+
+  #explain(command: string, error: unknown): unknown {
+    const reason = withoutCommand(error);
+    if (reason instanceof Error && reason.name === 'ReplyError') {
+      return new SyncError('REDIS_REFUSED', `${command}: ${errorMessage(reason)}`, { cause: reason });
+    }
+    if (this.#reason instanceof SyncError) return this.#reason;
+    const cause = this.#reason ?? reason;
+    return new SyncError('REDIS_CLOSED', `${command}: the connection was cut: ${errorMessage(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * What the sync tells about itself. May be imported by every floor above.
+ */
+import type { BackendFault } from './backends.ts';
+import type { FeedCounts } from './feed-entries.ts';
+import type { UnknownBackend } from './known-backends.ts';
+import type { ProblemKind } from './problems.ts';
+import type { ResyncProgress, ResyncReason } from './resync.ts';
+import type { FlushCounts } from './table.ts';
+
+export type SyncState =
+  /** No connection to Redis has got as far as the feed's first check. */
+  | 'connecting'
+  /** The first load is under way. */
+  | 'loading'
+  /** Entries were missed; everything is read again, and the feed is applied meanwhile. */
+  | 'resyncing'
+  | 'following';
+
+export interface SyncStatus {
+  readonly state: SyncState;
+  /** The first load is in; never taken back. */
+  readonly ready: boolean;
+  /** The last feed entry applied, as `ms-seq`, and how many had been added to the feed by then. */
+  readonly position: { readonly id: string; readonly entriesAdded: number } | null;
+  /** Entries that the feed had more than were applied, at the last check. */
+  readonly lagEntries: number | null;
+  /** Monotonic ms: the table was last known to be what Redis held then. */
+  readonly inStepMs: number | null;
+  /** Kept until the next one, whether or not it is over. */
+  readonly lastError: { readonly message: string; readonly timeMs: number } | null;
+  /** The resync that runs now. */
+  readonly resync: Readonly<ResyncProgress> | null;
+  /** The last one that was carried out. */
+  readonly lastResync: (Readonly<ResyncProgress> & { readonly endedMs: number }) | null;
+  readonly backends: {
+    readonly known: number;
+    /** What is wrong with entries of the table, at most `BACKEND_FAULTS_MAX`. */
+    readonly faults: readonly BackendFault[];
+    /** Names that sessions refer to and that the table doesn't have, at most `UNKNOWN_NAMES_MAX`. */
+    readonly unknown: readonly UnknownBackend[];
+  };
+  /** Since the start. */
+  readonly counts: {
+    readonly feed: Readonly<FeedCounts>;
+    /** Connections to the feed that got as far as its first check. */
+    readonly connections: number;
+    readonly pages: number;
+    /** Begun, by reason. */
+    readonly resyncs: Readonly<Record<ResyncReason, number>>;
+    readonly resyncsFailed: number;
+    /** What became of changes in the table; `refused` found it full. */
+    readonly table: Readonly<FlushCounts>;
+    readonly problems: Readonly<Record<ProblemKind, number>>;
+  };
+}
+
+export const BACKEND_FAULTS_MAX = 100;
