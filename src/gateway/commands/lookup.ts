@@ -1,0 +1,113 @@
+/**
+ * `gateway lookup`: asks a gateway over UDP, as a load balancer would. May be imported by src/gateway only.
+ */
+import type { Command } from 'commander';
+import type { Key } from '../../auth/keyring.ts';
+import type { LookupResult } from '../../client/index.ts';
+import { failure, reasonOf } from '../errors.ts';
+import { integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { readSessionId } from './session-id.ts';
+import { duration } from './text.ts';
+
+const DEFAULT_TIMEOUT_MS = 1_000;
+
+interface LookupOptions extends JsonOption {
+  readonly config?: string;
+  readonly server: string;
+  readonly keys?: string;
+  readonly key?: number;
+  readonly timeout: number;
+}
+
+export function addLookup(program: Command): void {
+  withJson(withConfig(program.command('lookup')))
+    .description('Ask a gateway over UDP where a session belongs, as a load balancer would.')
+    .argument('<sid>', 'session id; - reads it from standard input')
+    .requiredOption('--server <host:port>', 'gateway to ask')
+    .option('--keys <file>', 'key file (without it the one that the configuration names)')
+    .option('--key <id>', 'id of the key to ask with; needed where the file has several', integer(1, 0xffff_ffff))
+    .option(
+      '--timeout <ms>',
+      'longest wait for the answer, 1 to 60000 milliseconds',
+      integer(1, 60_000),
+      DEFAULT_TIMEOUT_MS,
+    )
+    .addHelpText(
+      'after',
+      `
+A gateway doesn't answer a request from its own machine, nor one that it can't authenticate. Exit status: 0 an answer came, 1 none.
+
+Example: printf %s "$SID" | gateway lookup - --server 192.0.2.1:6464 --keys keys.yaml`,
+    )
+    .action(async (argument: string, options: LookupOptions) => {
+      const sid = await readSessionId(argument, process.stdin);
+      const result = await lookup(sid, options);
+      if (options.json) printJson(result);
+      else print(resultText(result));
+    });
+}
+
+async function lookup(
+  sid: string,
+  { config, server, keys, key: keyId, timeout }: LookupOptions,
+): Promise<LookupResult> {
+  const { parseHostPort, loadConfig } = await import('../config.ts');
+  const address = parseHostPort(server);
+  if (address === undefined) {
+    const problem = `--server: found ${JSON.stringify(server.slice(0, 100))}; allowed: host:port, as 192.0.2.1:6464 or [2001:db8::1]:6464`;
+    throw failure('USAGE_INVALID', { problem, help: 'gateway lookup' });
+  }
+  const { createLookupClient } = await import('../../client/index.ts');
+  const key = await readKey(keys ?? loadConfig(config).keys, keyId);
+  const client = createLookupClient({ servers: [address], key, timeoutMs: timeout, tryTimeoutMs: timeout });
+  try {
+    const result = await client.lookup(sid);
+    if (result.status === 'UNREACHABLE')
+      throw failure('LOOKUP_FAILED', { server, reason: silence(result.reason, key) });
+    return result;
+  } finally {
+    await client.close();
+    key.wipe();
+  }
+}
+
+async function readKey(file: string, id: number | undefined): Promise<Key> {
+  const { AuthError, readKey: read } = await import('../../client/index.ts');
+  try {
+    return await read(file, id);
+  } catch (error) {
+    if (error instanceof AuthError) throw failure('KEY_FILE_INVALID', { reason: error.message }, error);
+    if (error instanceof RangeError) throw failure('KEY_NOT_IN_FILE', { reason: reasonOf(error) }, error);
+    throw error;
+  }
+}
+
+function silence(reason: string, key: Key): string {
+  if (reason === 'REFUSED') return 'nobody listens there, or it can not be reached';
+  const invalid = key.validAt(Date.now()) ? '' : ' (the key may not be used now)';
+  return `none came in time; is the key in force there${invalid}, and this machine on the list of those who may ask?`;
+}
+
+/** One line that says it, and one with the rest. */
+function resultText(result: LookupResult): string {
+  const took = `${result.server}, ${result.elapsedMs.toFixed(2)} ms`;
+  const age = result.ageMs === null ? 'never in step with Redis' : `in step with Redis ${duration(result.ageMs)} ago`;
+  const rest = [took, age, ...(result.stale ? ['stale'] : [])].join(', ');
+  if (result.status === 'CLOCK_SKEW') {
+    return `CLOCK_SKEW  the gateway's clock is ${duration(Math.abs(result.skewMs))} ${result.skewMs > 0 ? 'ahead' : 'behind'}\n${took}`;
+  }
+  if (result.status === 'NOT_READY') return `NOT_READY  the gateway has not finished its first load\n${took}`;
+  if (result.backend === null) return `${result.status}\n${rest}`;
+  const port = result.port ?? 0;
+  const host =
+    result.address === null
+      ? ''
+      : result.address.includes(':')
+        ? `[${result.address}]:${port}`
+        : `${result.address}:${port}`;
+  const how = [...(result.moved ? ['moved'] : []), ...(result.placed ? ['placed'] : [])];
+  const expires = result.ttlSeconds === null ? 'never expires' : `expires in ${duration(result.ttlSeconds * 1_000)}`;
+  return `${[result.status, `backend ${result.backend}`, host, ...how].filter((part) => part !== '').join('  ')}\n${
+    result.placed ? '' : `${expires}, `
+  }${rest}`;
+}

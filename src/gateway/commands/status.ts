@@ -1,0 +1,101 @@
+/**
+ * `gateway status`. May be imported by src/gateway only.
+ */
+import type { Command } from 'commander';
+import type { Status } from '../ports.ts';
+import { type ConfigOption, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { duration, number, printable, table } from './text.ts';
+
+export function addStatus(program: Command): void {
+  withJson(withConfig(program.command('status')))
+    .description('Show what the daemon is doing.')
+    .addHelpText(
+      'after',
+      `
+In JSON, "ready" is true once this daemon's own first load is in, "ageMs" says how long ago the sessions were last known to be in
+step with Redis (null = never), and "packets" has every verdict with the number of packets it was given.
+
+Example: gateway status --json | jq .packets`,
+    )
+    .action(async ({ config, json }: ConfigOption & JsonOption) => {
+      const { askConfigured } = await import('../control/ask.ts');
+      const status = (await askConfigured(config, { method: 'GET', path: '/v1/status' })) as Status;
+      if (json) printJson(status);
+      else print(statusText(status, Date.now()));
+    });
+}
+
+/** The overview for people. @param nowMs Unix ms */
+export function statusText(status: Status, nowMs: number): string {
+  const { version, pid, startedAt, ready, sync } = status;
+  const up = duration(Math.max(0, nowMs - Date.parse(startedAt)));
+  const rows: [string, string][] = [
+    [
+      'gateway',
+      `${version}, process ${pid}, up ${up}, ${ready ? 'ready' : 'NOT READY: the first load is not finished'}`,
+    ],
+    ['configuration', status.configFile],
+    ['interfaces', status.interfaces.map(({ name, mode }) => `${name} (${mode})`).join(', ') || 'none'],
+    ['answers on', `UDP port ${status.port} of ${status.addresses.join(', ') || 'no address'}`],
+    ['sessions', sessionsText(status)],
+    ['age', status.ageMs === null ? 'never in step with Redis' : `in step with Redis ${duration(status.ageMs)} ago`],
+    ['redis', `${status.redis}, ${sync.state}${loadText(status)}`],
+    ['feed', feedText(status)],
+    ['backends', backendsText(status)],
+    ['keys', keysText(status)],
+  ];
+  const { lastError } = sync;
+  if (lastError !== null) {
+    rows.push([
+      'last failure',
+      `${duration(Math.max(0, nowMs - lastError.timeMs))} ago: ${printable(lastError.message)}`,
+    ]);
+  }
+  const problems = counted(sync.problems);
+  if (problems.length > 0)
+    rows.push(['problems', problems.map(([kind, count]) => `${kind} ${number(count)}`).join(', ')]);
+  const packets = counted(status.packets);
+  const packetText =
+    packets.length === 0
+      ? 'packets  none yet'
+      : `packets\n${table(packets.map(([name, count]) => [`  ${name}`, count]))}`;
+  return `${table(rows)}\n${packetText}`;
+}
+
+function counted(counts: Readonly<Record<string, number>>): [string, number][] {
+  return Object.entries(counts).filter(([, count]) => count > 0);
+}
+
+function sessionsText({ sessions, capacity, refused }: Status): string {
+  const share = ((100 * sessions) / capacity).toFixed(1);
+  const lost =
+    refused === 0
+      ? ''
+      : `; ${number(refused)} REFUSED since the table was made, because it was full: raise sessions.capacity`;
+  return `${number(sessions)} of ${number(capacity)} (${share} %)${lost}`;
+}
+
+function loadText({ sync: { resync } }: Status): string {
+  return resync === null ? '' : ` (full load for ${resync.reason}: ${number(resync.sessions)} sessions so far)`;
+}
+
+function feedText({ sync: { position, lagEntries, entries } }: Status): string {
+  const applied = counted(entries).map(([op, count]) => `${op} ${number(count)}`);
+  const lag = lagEntries === null ? [] : [`${number(lagEntries)} behind`];
+  return [`at ${position ?? 'nothing yet'}`, ...lag, ...applied].join(', ');
+}
+
+function backendsText({ sync: { backends } }: Status): string {
+  const unknown = backends.unknown.map(({ name, records }) => `${printable(name)} (${number(records)} sessions)`);
+  const faults = backends.faults.map(({ name, message }) => `${printable(name)}: ${printable(message)}`);
+  return [
+    `${number(backends.known)} known`,
+    ...(unknown.length > 0 ? [`UNKNOWN, but named by sessions: ${unknown.slice(0, 5).join(', ')}`] : []),
+    ...(faults.length > 0 ? [`WRONG: ${faults.slice(0, 5).join(', ')}`] : []),
+  ].join('; ');
+}
+
+function keysText({ keys }: Status): string {
+  if (keys.length === 0) return 'none: nobody can ask';
+  return keys.map(({ id, name, valid }) => `${id} ${name}${valid ? '' : ' (not valid now)'}`).join(', ');
+}

@@ -1,0 +1,103 @@
+/**
+ * The configuration file: found, read, checked as a whole, with defaults put in and paths made absolute.
+ * The commented example is config/gateway.yaml; docs/configuration.md explains it. May be imported by src/gateway only.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { LineCounter, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { found, issueProblems, type Problem, reported, syntaxProblem, valueAt } from './config/problems.ts';
+import { configSchema } from './config/schema.ts';
+import { UNAVAILABLE } from './config/unavailable.ts';
+import { failure, reasonOf, systemCode } from './errors.ts';
+
+export { type HostPort, parseHostPort, shownUrl } from './config/values.ts';
+
+/** All settings; paths are absolute. `file` is the file they come from. */
+export type Config = z.output<ReturnType<typeof configSchema>> & { readonly file: string };
+
+/** Where the file is looked for when none is named; the first is relative to the working directory. */
+export const CONFIG_FILES = ['config/gateway.yaml', '/etc/session-gateway/gateway.yaml'] as const;
+
+const FILE_MAX_BYTES = 1024 * 1024;
+const PROBLEMS_MAX = 50;
+
+/**
+ * Finds, reads and checks the configuration.
+ * @param file path of the file, from `-c`; without it the first of CONFIG_FILES that exists
+ * @throws GatewayError CONFIG_NOT_FOUND, CONFIG_UNREADABLE, or CONFIG_INVALID with every problem, one a line
+ */
+export function loadConfig(file?: string, workingDirectory: string = process.cwd()): Config {
+  if (file !== undefined) {
+    const named = resolve(workingDirectory, file);
+    return parseConfig(readConfig(named) ?? notFound([named]), named);
+  }
+  const tried = CONFIG_FILES.map((candidate) => resolve(workingDirectory, candidate));
+  for (const candidate of tried) {
+    const text = readConfig(candidate);
+    if (text !== undefined) return parseConfig(text, candidate);
+  }
+  return notFound(tried);
+}
+
+function notFound(tried: readonly string[]): never {
+  throw failure('CONFIG_NOT_FOUND', { tried });
+}
+
+/** The file's text; undefined if there is no such file. */
+function readConfig(file: string): string | undefined {
+  try {
+    const stats = statSync(file);
+    if (!stats.isFile()) throw new RangeError('it is not a regular file');
+    if (stats.size > FILE_MAX_BYTES) throw new RangeError(`it has ${stats.size} bytes`);
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    throw failure('CONFIG_UNREADABLE', { file, reason: reasonOf(error) }, error);
+  }
+}
+
+/**
+ * Checks a configuration file's text.
+ * @param file absolute path, for the problems and to make relative paths absolute
+ * @throws GatewayError CONFIG_INVALID
+ */
+export function parseConfig(text: string, file: string): Config {
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    stringKeys: true,
+    resolveKnownTags: false,
+    logLevel: 'error',
+  });
+  const faults = [...document.errors, ...document.warnings];
+  if (faults.length > 0) throw invalid(faults.map((fault) => syntaxProblem(file, lines, fault)));
+
+  const content = contentOf(document, file);
+  const unavailable = UNAVAILABLE.filter(({ path, asksForIt }) => asksForIt(valueAt(content, path)));
+  const problems: Problem[] = unavailable.map(({ path, allowed }) => {
+    return { path, found: `${found(path, valueAt(content, path))}, not available in this version`, allowed };
+  });
+  const parsed = configSchema(dirname(file)).safeParse(content);
+  if (!parsed.success) problems.push(...issueProblems(content, parsed.error.issues));
+  if (parsed.success && problems.length === 0) return { ...parsed.data, file };
+  throw invalid(reported({ file, document, lines }, problems));
+}
+
+function invalid(problems: readonly string[]): Error {
+  const more = problems.length - PROBLEMS_MAX;
+  return failure('CONFIG_INVALID', {
+    problems: more > 0 ? [...problems.slice(0, PROBLEMS_MAX), `… and ${more} more`] : problems,
+  });
+}
+
+function contentOf(document: ReturnType<typeof parseDocument>, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 0 });
+  } catch (error) {
+    if (!(error instanceof ReferenceError)) throw error;
+    // Without the cause: its message quotes the file.
+    throw invalid([`${file}: found an alias (*); allowed: YAML without aliases`]);
+  }
+}

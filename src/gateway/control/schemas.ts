@@ -1,0 +1,129 @@
+/**
+ * JSON Schemas of the control API: parameters, bodies and answers. Imported by routes.ts alone.
+ *
+ * An answer has what its schema names and nothing else, so a secret cannot slip into one.
+ */
+import { KEY_ID_MAX } from '../../auth/keyring.ts';
+import { SUITES } from '../../auth/suites.ts';
+import {
+  BACKEND_ID_MAX,
+  BACKEND_SHED_MAX,
+  BACKEND_WEIGHT_MAX,
+  NAME_MAX_BYTES,
+  SID_MAX_BYTES,
+} from '../../sync/limits.ts';
+
+const count = { type: 'integer', minimum: 0 } as const;
+const text = { type: 'string' } as const;
+const flag = { type: 'boolean' } as const;
+const counts = { type: 'object', additionalProperties: count } as const;
+const orNull = <S extends { type: string }>(schema: S) => ({ ...schema, type: [schema.type, 'null'] }) as const;
+const unixMs = orNull(count);
+const listOf = <T>(items: T) => ({ type: 'array', items }) as const;
+
+/** An object that has all of these. */
+function object<P extends Record<string, unknown>>(properties: P) {
+  return { type: 'object', properties, required: Object.keys(properties), additionalProperties: false } as const;
+}
+
+export const problem = object({ type: text, title: text, status: count, detail: text, code: text });
+
+const keyId = { type: 'integer', minimum: 1, maximum: KEY_ID_MAX } as const;
+const keyName = { id: keyId, name: text } as const;
+
+export const key = object({
+  ...keyName,
+  suite: { enum: SUITES },
+  encrypt: flag,
+  notBeforeMs: unixMs,
+  notAfterMs: unixMs,
+  valid: flag,
+});
+
+export const keyList = object({ keys: listOf(key) });
+
+export const keyReload = object({
+  added: listOf(object(keyName)),
+  removed: listOf(object(keyName)),
+  changed: listOf(object({ ...keyName, fields: listOf(text) })),
+  kept: count,
+});
+
+export const health = object({ ok: flag });
+export const readiness = object({ ready: flag });
+
+const resync = { reason: text, startedMs: count, pages: count, sessions: count } as const;
+
+const sync = object({
+  state: text,
+  position: orNull(text),
+  lagEntries: orNull(count),
+  lastError: orNull(object({ message: text, timeMs: count })),
+  resync: orNull(object(resync)),
+  lastResync: orNull(object({ ...resync, endedMs: count })),
+  backends: object({
+    known: count,
+    faults: listOf(object({ name: text, kind: text, message: text })),
+    unknown: listOf(object({ name: text, records: count })),
+  }),
+  connections: count,
+  entries: counts,
+  changes: counts,
+  problems: counts,
+  resyncs: counts,
+  resyncsFailed: count,
+});
+
+export const status = object({
+  version: text,
+  pid: count,
+  startedAt: { type: 'string', format: 'date-time' },
+  configFile: text,
+  ready: flag,
+  sessions: count,
+  capacity: count,
+  refused: count,
+  collected: count,
+  ageMs: orNull({ type: 'number' }),
+  port: count,
+  interfaces: listOf(object({ name: text, mode: text })),
+  addresses: listOf(text),
+  redis: text,
+  sync,
+  keys: listOf(key),
+  packets: counts,
+});
+
+const backendFields = {
+  id: { type: 'integer', minimum: 1, maximum: BACKEND_ID_MAX },
+  address: { type: 'string', minLength: 3, maxLength: 64 },
+  state: { enum: ['active', 'draining', 'down'] },
+  weight: { type: 'integer', minimum: 0, maximum: BACKEND_WEIGHT_MAX },
+  shed: { type: 'integer', minimum: 0, maximum: BACKEND_SHED_MAX },
+} as const;
+
+const backendName = { type: 'string', minLength: 1, maxLength: NAME_MAX_BYTES } as const;
+
+export const backend = object({ name: backendName, ...backendFields });
+export const backendList = object({ backends: listOf(backend), faults: listOf(object({ name: text, message: text })) });
+export const backendParams = object({ name: backendName });
+
+/** The whole backend: what is left out gets its default. */
+export const backendPut = { ...object(backendFields), required: ['id', 'address'] } as const;
+/** The fields to change. */
+export const backendPatch = { ...object(backendFields), required: [], minProperties: 1 } as const;
+
+export const sessionParams = object({ sid: { type: 'string', minLength: 1, maxLength: SID_MAX_BYTES } });
+
+export const sessionPut = object({
+  backend: backendName,
+  /** Milliseconds until it expires. */
+  ttlMs: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
+});
+
+export const session = object({
+  redis: orNull(object({ backend: orNull(text), ttlMs: orNull(count) })),
+  kernel: orNull(object({ backendId: count, expiresMs: unixMs, version: text, live: flag })),
+});
+
+export const nothing = { type: 'null', description: 'No content' } as const;

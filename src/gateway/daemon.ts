@@ -1,0 +1,244 @@
+/**
+ * The daemon: from the configuration to running parts, and to their end. May be imported by src/gateway only.
+ *
+ *     configuration ─▶ key file ─▶ kernel ─▶ addresses ─▶ sync ─▶ control API ─▶ upkeep, sweeper
+ *
+ * Parts are started in this order and stopped in the other one, all at the word of one AbortController. What the kernel
+ * answers does not depend on any of it.
+ */
+import { fileURLToPath } from 'node:url';
+import type { Log } from '../sync/log.ts';
+import { systemRuntime } from '../sync/runtime.ts';
+import { Sync, type SyncOptions } from '../sync/sync.ts';
+import { addressBytes, networkBytes } from './addresses.ts';
+import type { Config } from './config.ts';
+import { startControl } from './control/server.ts';
+import { RedisDirectory } from './directory.ts';
+import { failure, GatewayError, reasonOf } from './errors.ts';
+import { Datapath } from './kernel/datapath.ts';
+import { interfaceAddresses } from './kernel/libc.ts';
+import type { AttachRequest } from './kernel/links.ts';
+import { type KeyReload, Keys, readKeys } from './keys.ts';
+import type { Logger } from './log.ts';
+import { redisAccess } from './redis-access.ts';
+import { RunningGateway } from './running-gateway.ts';
+import { Upkeep } from './upkeep.ts';
+import { VERSION } from './version.ts';
+
+const OBJECT = fileURLToPath(new URL('../../build/gateway.bpf.o', import.meta.url));
+/** Requests outside the skew that are looked at, a second and CPU (docs/protocol.md, step 6). */
+const SKEW_BUDGET = 1_000;
+const STOP_TIMEOUT_MS = 10_000;
+
+/** What was started, to be stopped in the other order. */
+type Stop = () => void | Promise<void>;
+
+/**
+ * Runs until a signal ends it or a part fails.
+ * @returns the exit status: 0 after SIGTERM or SIGINT, 1 when a part failed
+ * @throws GatewayError when it could not start
+ */
+export async function runDaemon(config: Config, log: Logger): Promise<number> {
+  const ending = new AbortController();
+  const stops: Stop[] = [];
+  const onSignal = (signal: NodeJS.Signals) => ending.abort(signal);
+  const onFailure = (error: unknown) => ending.abort(error instanceof Error ? error : new Error(String(error)));
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal);
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) process.on(event, onFailure);
+  let status = 0;
+  try {
+    await startParts(config, log, stops);
+    await aborted(ending.signal);
+    status = ended(ending.signal.reason, log);
+  } finally {
+    if (!(await stopAll(stops, log))) status = 1;
+    for (const event of ['uncaughtException', 'unhandledRejection'] as const) process.off(event, onFailure);
+  }
+  return status;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+function ended(reason: unknown, log: Logger): number {
+  if (!(reason instanceof Error)) {
+    log.info({ signal: reason }, 'stopping; the kernel goes on answering');
+    return 0;
+  }
+  const error = failure('PART_FAILED', { part: 'the daemon', reason: reasonOf(reason) }, reason);
+  log.fatal({ err: error }, error.message);
+  return 1;
+}
+
+/** @returns whether everything stopped as it should */
+async function stopAll(stops: readonly Stop[], log: Logger): Promise<boolean> {
+  const all = async (): Promise<boolean> => {
+    let clean = true;
+    for (const stop of stops.toReversed()) {
+      try {
+        await stop();
+      } catch (error) {
+        clean = false;
+        log.error({ err: error }, 'a part did not stop');
+      }
+    }
+    return clean;
+  };
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => {
+    log.error({ timeoutMs: STOP_TIMEOUT_MS }, 'the parts did not stop in time');
+    resolve(false);
+  }, STOP_TIMEOUT_MS);
+  const clean = await Promise.race([all(), late]);
+  clearTimeout(timer);
+  return clean;
+}
+
+async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<void> {
+  const { listen } = config;
+  log.info({ version: VERSION, config: config.file }, 'starting');
+  if (listen.allow.length === 0) log.warn('listen.allow is empty: anyone who reaches the interfaces may ask');
+  let reload: (() => KeyReload) | undefined;
+  // From the beginning: a hang-up that nobody listens for ends the process.
+  const onHangup = () => reloadOnHangup(reload, log);
+  process.on('SIGHUP', onHangup);
+  stops.push(() => void process.off('SIGHUP', onHangup));
+  const access = redisAccess(config);
+  const firstKeys = readKeys(config.keys);
+
+  const kernel = startKernel(config, log);
+  stops.push(() => kernel.close());
+
+  const keys = new Keys(kernel);
+  logReload(keys.apply(firstKeys), log);
+  const reloadKeys = (): KeyReload => {
+    const change = keys.apply(readKeys(config.keys));
+    logReload(change, log);
+    return change;
+  };
+  reload = reloadKeys;
+
+  const sync = new Sync({ ...syncOptions(config), redis: access, table: kernel.table, log: syncLog(log) });
+  const upkeep = new Upkeep(
+    {
+      setClockOffset: (ms) => {
+        kernel.settings.clockOffsetMs = ms;
+      },
+      addresses: () => addressesOf(config),
+      setAddresses: (addresses) => kernel.setAddresses(addresses),
+      reattach: () => kernel.reattach(listen.interfaces),
+      isReady: () => sync.status().ready,
+      takeOver: () => kernel.takeOver(),
+    },
+    systemRuntime,
+    log,
+  );
+  upkeep.begin();
+  inPart('the XDP program', () => kernel.attach(listen.interfaces));
+
+  sync.start();
+  stops.push(() => sync.stop());
+
+  const directory = new RedisDirectory(config, access);
+  stops.push(() => directory.close());
+  const addresses = () => upkeep.addresses;
+  const gateway = new RunningGateway({
+    config,
+    kernel,
+    sync,
+    keys,
+    reloadKeys,
+    addresses,
+    directory,
+    clocks: systemRuntime,
+  });
+  const control = await startControl(config.control.socket, gateway, log);
+  stops.push(() => control.close());
+
+  upkeep.start();
+  stops.push(() => upkeep.stop());
+  kernel.sweeper.start(() => systemRuntime.wallMs());
+  stops.push(() => kernel.sweeper.stop());
+  log.info({ socket: config.control.socket, pins: config.pins, adopted: kernel.adopted }, 'started');
+}
+
+function startKernel({ listen, pins, sessions }: Config, log: Logger): Datapath {
+  return inPart('the kernel side', () => {
+    const kernel = new Datapath({
+      pins,
+      capacity: sessions.capacity,
+      object: OBJECT,
+      attach: attachRequest(listen.attach),
+      events: {
+        generic: (name, reason) => {
+          log.warn(
+            { interface: name, reason },
+            'no native XDP here: attached in generic mode, which costs more a packet',
+          );
+        },
+        attached: (name, mode) => log.info({ interface: name, mode }, 'attached'),
+      },
+    });
+    const { settings } = kernel;
+    settings.port = listen.port;
+    settings.maxSkewMs = listen.maxSkewMs;
+    settings.staleAfterMs = listen.staleAfterMs;
+    settings.skewBudget = SKEW_BUDGET;
+    kernel.setAllowed(listen.allow.map(networkBytes));
+    return kernel;
+  });
+}
+
+/** @throws GatewayError START_FAILED for what `start` throws */
+function inPart<T>(part: string, start: () => T): T {
+  try {
+    return start();
+  } catch (error) {
+    if (error instanceof GatewayError) throw error;
+    throw failure('START_FAILED', { part, reason: reasonOf(error) }, error);
+  }
+}
+
+/** The configuration refuses `none` until there is a part for it. */
+function attachRequest(attach: Config['listen']['attach']): AttachRequest {
+  if (attach === 'native' || attach === 'generic' || attach === 'auto') return attach;
+  throw new RangeError(`listen.attach: found ${attach}; allowed: auto, native, generic`);
+}
+
+function syncOptions({ redis, sessions, feed }: Config): Omit<SyncOptions, 'redis' | 'table' | 'log'> {
+  const { prefix, backend } = sessions;
+  // Likewise refused by the configuration.
+  if (backend.in !== 'hash') throw new RangeError(`sessions.backend.in: found ${backend.in}; allowed: hash`);
+  return {
+    names: redis.names,
+    sessions: { prefix, backend },
+    feed: { stream: feed.stream, reconcileEveryMs: feed.reconcileEveryMs },
+  };
+}
+
+function addressesOf({ listen }: Config): Uint8Array[] {
+  if (listen.addresses.length > 0) return listen.addresses.map(addressBytes);
+  const byName = interfaceAddresses();
+  return listen.interfaces.flatMap((name) => byName.get(name) ?? []);
+}
+
+function syncLog(log: Logger): Log {
+  return (level, event, fields) => log[level]({ part: 'sync', ...fields }, event);
+}
+
+function logReload({ added, removed, changed, kept }: KeyReload, log: Logger): void {
+  log.info({ added, removed, changed, kept }, 'keys in force');
+}
+
+/** @param reload undefined while the keys are yet to be read the first time */
+function reloadOnHangup(reload: (() => KeyReload) | undefined, log: Logger): void {
+  try {
+    reload?.();
+  } catch (error) {
+    log.error({ err: error }, 'the keys were not reloaded: the old ones stay in force');
+  }
+}

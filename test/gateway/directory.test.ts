@@ -1,0 +1,246 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/gateway/config.ts';
+import { RedisDirectory } from '../../src/gateway/directory.ts';
+import { redisAccess } from '../../src/gateway/redis-access.ts';
+import { RedisServer } from '../sync/redis-server.ts';
+
+const WEB_1 = { id: 1, address: '10.0.0.11:8080' };
+
+let server: RedisServer;
+let redis: Redis;
+let directory: RedisDirectory;
+
+function open(settings: object = {}): RedisDirectory {
+  const config = parseConfig(JSON.stringify({ redis: { url: server.url }, ...settings }), '/etc/gateway.yaml');
+  return new RedisDirectory(config, redisAccess(config));
+}
+
+beforeAll(async () => {
+  server = await RedisServer.start();
+  redis = server.client();
+});
+afterAll(async () => {
+  await server?.stop();
+});
+beforeEach(async () => {
+  await redis.flushall();
+  await redis.call('FUNCTION', 'FLUSH');
+  directory = open();
+});
+afterEach(() => directory.close());
+
+describe('backends', () => {
+  test('are made, changed and listed; the function library is installed on the way', async () => {
+    expect(await directory.patchBackend('web-1', WEB_1)).toEqual({
+      name: 'web-1',
+      ...WEB_1,
+      state: 'active',
+      weight: 100,
+      shed: 0,
+    });
+    await directory.patchBackend('web-2', { id: 2, address: '[2001:db8::2]:80', weight: 7 });
+    await directory.patchBackend('web-1', { state: 'draining' });
+    expect(await directory.backends()).toEqual({
+      backends: [
+        { name: 'web-1', ...WEB_1, state: 'draining', weight: 100, shed: 0 },
+        { name: 'web-2', id: 2, address: '[2001:db8::2]:80', state: 'active', weight: 7, shed: 0 },
+      ],
+      faults: [],
+    });
+    expect(await redis.xlen('sessions:feed')).toBe(3);
+  });
+
+  test.each([
+    ['web-1', { id: 2 }, /id: found 2.*1/],
+    ['web-9', { id: 1, address: '10.0.0.9:80' }, /id: found 1.*web-1/],
+    ['web-9', { id: 9 }, /address: found nothing/],
+    ['web-9', { id: 9, address: 'localhost:80' }, /address: found/],
+    ['a\nb', { id: 9, address: '10.0.0.9:80' }, /control character/],
+  ])('%j with %j is refused in the words of the library', async (name, fields, message) => {
+    await directory.patchBackend('web-1', WEB_1);
+    await expect(directory.patchBackend(name, fields)).rejects.toMatchObject({
+      code: 'BACKEND_REFUSED',
+      httpStatus: 422,
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test('entries that are wrong are told beside those that are right', async () => {
+    await directory.patchBackend('web-1', WEB_1);
+    await redis.hset('gateway:backends', 'web-2', '{"id":70000}', 'web-3', 'no');
+    const { backends, faults } = await directory.backends();
+    expect(backends.map(({ name }) => name)).toEqual(['web-1']);
+    expect(faults.map(({ name }) => name).sort()).toEqual(['web-2', 'web-3']);
+  });
+
+  test('removal, once', async () => {
+    await directory.patchBackend('web-1', WEB_1);
+    await directory.removeBackend('web-1');
+    expect((await directory.backends()).backends).toEqual([]);
+    await expect(directory.removeBackend('web-1')).rejects.toMatchObject({ code: 'BACKEND_UNKNOWN', httpStatus: 404 });
+  });
+});
+
+describe('sessions', () => {
+  test('are written, read and ended', async () => {
+    expect(await directory.session('s1')).toBeNull();
+    await directory.setSession('s1', 'web-1', 60_000);
+    const session = await directory.session('s1');
+    expect(session).toEqual({ backend: 'web-1', ttlMs: expect.any(Number) });
+    expect(session?.ttlMs).toBeLessThanOrEqual(60_000);
+    await directory.removeSession('s1');
+    expect(await redis.exists('sess:s1')).toBe(0);
+    await expect(directory.removeSession('s1')).rejects.toMatchObject({ code: 'SESSION_UNKNOWN', httpStatus: 404 });
+  });
+
+  test('what is no session, and one that never expires', async () => {
+    await redis.set('sess:text', 'x');
+    await redis.hset('sess:other', 'x', 'y');
+    await redis.hset('sess:ever', 'backend', 'web-1');
+    expect(await directory.session('text')).toEqual({ backend: null, ttlMs: null });
+    expect(await directory.session('other')).toEqual({ backend: null, ttlMs: null });
+    expect(await directory.session('ever')).toEqual({ backend: 'web-1', ttlMs: null });
+  });
+
+  test('a refusal does not repeat the session id', async () => {
+    await redis.set('sess:SENTINEL', 'x');
+    const refused = directory.setSession('SENTINEL', 'web-1', 60_000);
+    await expect(refused).rejects.toMatchObject({ code: 'SESSION_REFUSED', httpStatus: 422 });
+    await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining('SENTINEL') });
+  });
+
+  test('are not written where they would not be read', async () => {
+    const other = open({ sessions: { backend: { in: 'hash', field: 'node' } } });
+    expect(() => other.setSession('s1', 'web-1', 60_000)).toThrow(expect.objectContaining({ code: 'SESSION_REFUSED' }));
+    await redis.hset('sess:s1', 'node', 'web-2', 'backend', 'web-1');
+    expect(await other.session('s1')).toEqual({ backend: 'web-2', ttlMs: null });
+    await other.close();
+  });
+
+  test('prefix, feed and names are those of the configuration', async () => {
+    const other = open({
+      redis: { url: server.url, names: 'gw:' },
+      sessions: { prefix: 'route:' },
+      feed: { stream: 'routes' },
+    });
+    await other.setSession('s1', 'web-1', 60_000);
+    await other.patchBackend('web-1', WEB_1);
+    expect((await redis.keys('*')).sort()).toEqual(['gw:backend-ids', 'gw:backends', 'route:s1', 'routes']);
+    await other.close();
+  });
+});
+
+describe('the library', () => {
+  test('is installed once', async () => {
+    expect(await directory.installLibrary()).toBe('installed');
+    expect(await directory.installLibrary()).toBe('current');
+  });
+});
+
+describe('the connection', () => {
+  test('is opened again after it was cut', async () => {
+    await directory.backends();
+    for (let i = 0; i < 2; i++) {
+      await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+      await expect
+        .poll(() =>
+          directory.backends().then(
+            () => true,
+            () => false,
+          ),
+        )
+        .toBe(true);
+    }
+  });
+
+  test('is one, however many ask at once', async () => {
+    await Promise.all(Array.from({ length: 10 }, () => directory.backends()));
+    const clients = String(await redis.call('CLIENT', 'LIST'));
+    expect(clients.match(/name=session-gateway-directory/g)).toHaveLength(1);
+  });
+
+  test('that does not answer is given up in time, and the next one works', async () => {
+    await directory.backends();
+    server.pause();
+    try {
+      await expect(directory.backends()).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' });
+    } finally {
+      server.resume();
+    }
+    expect((await directory.backends()).backends).toEqual([]);
+  });
+
+  test('without Redis: where and why', async () => {
+    const nowhere = open({ redis: { url: 'redis://:hunter2@127.0.0.1:1' } });
+    const refused = nowhere.backends();
+    await expect(refused).rejects.toMatchObject({
+      code: 'REDIS_UNREACHABLE',
+      message: expect.stringMatching(/redis:\/\/:\*\*\*@127\.0\.0\.1:1.*ECONNREFUSED/),
+    });
+    await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining('hunter2') });
+    await nowhere.close();
+  });
+
+  test('a user who may do nothing is told so', async () => {
+    await redis.call('ACL', 'SETUSER', 'reader', 'on', '>secret', '+ping', '+select', '+client', '+info');
+    const folder = mkdtempSync(join(tmpdir(), 'password-'));
+    writeFileSync(join(folder, 'password'), 'secret\n');
+    const settings = { url: server.url, username: 'reader', passwordFile: join(folder, 'password') };
+    const reader = open({ redis: settings });
+    await expect(reader.backends()).rejects.toMatchObject({
+      code: 'REDIS_REFUSED',
+      message: expect.stringMatching(/NOPERM/),
+    });
+    await reader.close();
+    writeFileSync(join(folder, 'password'), 'wrong');
+    const wrong = open({ redis: settings });
+    await expect(wrong.backends()).rejects.toMatchObject({
+      code: 'REDIS_UNREACHABLE',
+      message: expect.stringMatching(/WRONGPASS/),
+    });
+    await wrong.close();
+    rmSync(folder, { recursive: true });
+    await redis.call('ACL', 'DELUSER', 'reader');
+  });
+});
+
+describe('the password file', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'password-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const access = () => redisAccess(parseConfig('redis: { passwordFile: pw }', join(folder, 'gateway.yaml')));
+
+  test.each([
+    ['secret', 'secret'],
+    ['secret\n', 'secret'],
+    ['secret\r\n', 'secret'],
+    [' with space \n\n', ' with space \n'],
+  ])('%j', (text, password) => {
+    writeFileSync(join(folder, 'pw'), text);
+    expect(access().password).toBe(password);
+  });
+
+  test.each([
+    ['', /empty/],
+    ['\n', /empty/],
+    ['x'.repeat(5000), /4096/],
+  ] as const)('%j is refused', (text, message) => {
+    writeFileSync(join(folder, 'pw'), text);
+    expect(access).toThrow(
+      expect.objectContaining({ code: 'CONFIG_UNREADABLE', exitStatus: 2, message: expect.stringMatching(message) }),
+    );
+  });
+
+  test('a file that is not there', () => {
+    expect(access).toThrow(
+      expect.objectContaining({ code: 'CONFIG_UNREADABLE', message: expect.stringMatching(/ENOENT/) }),
+    );
+  });
+});
