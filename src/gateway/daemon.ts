@@ -16,7 +16,7 @@ import { startControl } from './control/server.ts';
 import { RedisDirectory } from './directory.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import { Datapath } from './kernel/datapath.ts';
-import { interfaceAddresses } from './kernel/libc.ts';
+import { coarseClockStepMs, interfaceAddresses } from './kernel/libc.ts';
 import type { AttachRequest } from './kernel/links.ts';
 import { type KeyReload, Keys, readKeys } from './keys.ts';
 import type { Logger } from './log.ts';
@@ -123,10 +123,12 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   reload = reloadKeys;
 
   const sync = new Sync({ ...syncOptions(config), redis: access, table: kernel.table, log: syncLog(log) });
+  // The program's clock is behind by up to a step; ahead by as much, it never answers from a record that has expired.
+  const clockStepMs = coarseClockStepMs();
   const upkeep = new Upkeep(
     {
       setClockOffset: (ms) => {
-        kernel.settings.clockOffsetMs = ms;
+        kernel.settings.clockOffsetMs = ms + clockStepMs;
       },
       addresses: () => addressesOf(config),
       setAddresses: (addresses) => kernel.setAddresses(addresses),

@@ -29,7 +29,7 @@ export class RedisDirectory implements Directory {
 
   async close(): Promise<void> {
     await this.#opening?.catch(() => undefined);
-    this.#redis?.disconnect();
+    this.#drop();
   }
 
   backends(): Promise<BackendList> {
@@ -126,9 +126,14 @@ export class RedisDirectory implements Directory {
     } catch (error) {
       const explained = this.#explained(error);
       // Of a connection that doesn't answer nothing is to be expected.
-      if (explained.code === 'REDIS_UNREACHABLE') this.#redis?.disconnect();
+      if (explained.code === 'REDIS_UNREACHABLE') this.#drop();
       throw explained;
     }
+  }
+
+  #drop(): void {
+    this.#redis?.disconnect();
+    this.#redis = undefined;
   }
 
   #connected(): Promise<Redis> {

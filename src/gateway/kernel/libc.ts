@@ -14,6 +14,7 @@ const c = {
   setns: lib.func('int setns(int fd, int type)'),
   getifaddrs: lib.func('int getifaddrs(_Out_ void **list)'),
   freeifaddrs: lib.func('void freeifaddrs(void *list)'),
+  clockGetres: lib.func('int clock_getres(int clock, void *resolution)'),
   ifNameToIndex: lib.func('unsigned int if_nametoindex(const char *name)'),
 };
 
@@ -54,6 +55,14 @@ export function tryLock(fd: number): boolean {
 export function enterNetworkNamespace(fd: number): void {
   const CLONE_NEWNET = 0x40000000;
   if ((c.setns(fd, CLONE_NEWNET) as number) !== 0) throw failed('enter a network namespace');
+}
+
+/** By how much the clock that the program reads, CLOCK_MONOTONIC_COARSE, moves at a time, in ms rounded up: 1 to 10 (1000 / HZ). */
+export function coarseClockStepMs(): number {
+  const CLOCK_MONOTONIC_COARSE = 6;
+  const timespec = new DataView(new ArrayBuffer(16));
+  if ((c.clockGetres(CLOCK_MONOTONIC_COARSE, timespec.buffer) as number) !== 0) throw failed('ask for a clock');
+  return Math.ceil(Number(timespec.getBigInt64(8, true)) / 1e6);
 }
 
 /** 0 when there is no interface of that name. */
