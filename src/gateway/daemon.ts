@@ -1,7 +1,7 @@
 /**
  * The daemon: from the configuration to running parts, and to their end. May be imported by src/gateway only.
  *
- *     configuration ─▶ key file ─▶ kernel ─▶ addresses ─▶ sync ─▶ control API ─▶ upkeep, sweeper
+ *     configuration ─▶ key file ─▶ kernel ─▶ addresses ─▶ control API ─▶ attachment ─▶ sync, upkeep, sweeper
  *
  * Parts are started in this order and stopped in the other one, all at the word of one AbortController. What the kernel
  * answers does not depend on any of it.
@@ -19,6 +19,7 @@ import { Datapath } from './kernel/datapath.ts';
 import { coarseClockStepMs, interfaceAddresses } from './kernel/libc.ts';
 import type { AttachRequest } from './kernel/links.ts';
 import { type KeyReload, Keys, readKeys } from './keys.ts';
+import { runUntilEnded, type Stop } from './lifecycle.ts';
 import type { Logger } from './log.ts';
 import { redisAccess } from './redis-access.ts';
 import { RunningGateway } from './running-gateway.ts';
@@ -28,74 +29,14 @@ import { VERSION } from './version.ts';
 const OBJECT = fileURLToPath(new URL('../../build/gateway.bpf.o', import.meta.url));
 /** Requests outside the skew that are looked at, a second and CPU (docs/protocol.md, step 6). */
 const SKEW_BUDGET = 1_000;
-const STOP_TIMEOUT_MS = 10_000;
-
-/** What was started, to be stopped in the other order. */
-type Stop = () => void | Promise<void>;
 
 /**
  * Runs until a signal ends it or a part fails.
  * @returns the exit status: 0 after SIGTERM or SIGINT, 1 when a part failed
  * @throws GatewayError when it could not start
  */
-export async function runDaemon(config: Config, log: Logger): Promise<number> {
-  const ending = new AbortController();
-  const stops: Stop[] = [];
-  const onSignal = (signal: NodeJS.Signals) => ending.abort(signal);
-  const onFailure = (error: unknown) => ending.abort(error instanceof Error ? error : new Error(String(error)));
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, onSignal);
-  for (const event of ['uncaughtException', 'unhandledRejection'] as const) process.on(event, onFailure);
-  let status = 0;
-  try {
-    await startParts(config, log, stops);
-    await aborted(ending.signal);
-    status = ended(ending.signal.reason, log);
-  } finally {
-    if (!(await stopAll(stops, log))) status = 1;
-    for (const event of ['uncaughtException', 'unhandledRejection'] as const) process.off(event, onFailure);
-  }
-  return status;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-}
-
-function ended(reason: unknown, log: Logger): number {
-  if (!(reason instanceof Error)) {
-    log.info({ signal: reason }, 'stopping; the kernel goes on answering');
-    return 0;
-  }
-  const error = failure('PART_FAILED', { part: 'the daemon', reason: reasonOf(reason) }, reason);
-  log.fatal({ err: error }, error.message);
-  return 1;
-}
-
-/** @returns whether everything stopped as it should */
-async function stopAll(stops: readonly Stop[], log: Logger): Promise<boolean> {
-  const all = async (): Promise<boolean> => {
-    let clean = true;
-    for (const stop of stops.toReversed()) {
-      try {
-        await stop();
-      } catch (error) {
-        clean = false;
-        log.error({ err: error }, 'a part did not stop');
-      }
-    }
-    return clean;
-  };
-  const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => {
-    log.error({ timeoutMs: STOP_TIMEOUT_MS }, 'the parts did not stop in time');
-    resolve(false);
-  }, STOP_TIMEOUT_MS);
-  const clean = await Promise.race([all(), late]);
-  clearTimeout(timer);
-  return clean;
+export function runDaemon(config: Config, log: Logger): Promise<number> {
+  return runUntilEnded((stops) => startParts(config, log, stops), log);
 }
 
 async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<void> {
@@ -140,10 +81,6 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     log,
   );
   upkeep.begin();
-  inPart('the XDP program', () => kernel.attach(listen.interfaces));
-
-  sync.start();
-  stops.push(() => sync.stop());
 
   const directory = new RedisDirectory(config, access);
   stops.push(() => directory.close());
@@ -161,6 +98,10 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   const control = await startControl(config.control.socket, gateway, log);
   stops.push(() => control.close());
 
+  // Attached when nothing else can fail: a start that fails leaves no program that never becomes ready.
+  inPart('the XDP program', () => kernel.attach(listen.interfaces));
+  sync.start();
+  stops.push(() => sync.stop());
   upkeep.start();
   stops.push(() => upkeep.stop());
   kernel.sweeper.start(() => systemRuntime.wallMs());

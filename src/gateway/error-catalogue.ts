@@ -83,8 +83,8 @@ export const errorCatalogue = {
   START_FAILED: entry(1, 500, 'Start failed', ({ part, reason }: Reason & { part: string }) => {
     return `${part} did not start: ${reason}`;
   }),
-  PART_FAILED: entry(1, 500, 'Part failed', ({ part, reason }: Reason & { part: string }) => {
-    return `${part} failed: ${reason}; the kernel goes on answering from what it holds`;
+  PART_FAILED: entry(1, 500, 'Part failed', ({ reason }: Reason) => {
+    return `a part of the daemon failed: ${reason}; the kernel goes on answering from what it holds`;
   }),
   DETACH_FAILED: entry(1, 500, 'Detach failed', ({ pins, reason }: Reason & { pins: string }) => {
     return `the program can't be taken off (${pins}): ${reason}`;

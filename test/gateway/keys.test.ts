@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Key as KernelKey, Limit, Suite } from '../../src/abi.ts';
 import { AuthError, KeyFileError } from '../../src/auth/errors.ts';
+import { parseKeyFile } from '../../src/auth/key-file.ts';
 import { Key, type KeyFields, Keyring } from '../../src/auth/keyring.ts';
 import { Keys, readKeys } from '../../src/gateway/keys.ts';
 import type { KeyTable } from '../../src/gateway/ports.ts';
@@ -114,6 +116,13 @@ beforeEach(() => {
   table = new FakeTable();
   read = [];
   keys = new Keys(table);
+});
+
+test('the example file is valid', () => {
+  const text = readFileSync(new URL('../../config/keys.example.yaml', import.meta.url), 'utf8');
+  expect(parseKeyFile(text, 'keys.example.yaml').toJSON()).toEqual([
+    { id: 1, name: 'example', suite: 'hmac-sha256', encrypt: false, notBeforeMs: null, notAfterMs: null },
+  ]);
 });
 
 describe('what is applied', () => {

@@ -1,6 +1,6 @@
 /**
  * What Prometheus scrapes, in a registry of its own: names and units by Prometheus' conventions, labels from short lists
- * that nobody outside can lengthen. docs/metrics.md lists them. May be imported by src/gateway only.
+ * that nobody outside can lengthen. May be imported by src/gateway only.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Status } from '../ports.ts';

@@ -1,6 +1,6 @@
 /**
  * The resources of the control API and what each method does: a thin layer over the port `Gateway`.
- * docs/control-api.md describes them. Imported by server.ts alone.
+ * Imported by server.ts alone.
  */
 import type { FastifyInstance, FastifySchema, HTTPMethods } from 'fastify';
 import type { BackendPatch } from '../../sync/functions.ts';

@@ -28,7 +28,7 @@ const COMMANDS = [
 ];
 
 describe('help', () => {
-  test.each(COMMANDS)('%s %s', async (...command) => {
+  test.concurrent.each(COMMANDS)('%s %s', async (...command) => {
     const names = command.filter((name) => name !== undefined);
     const { status, stdout, stderr } = await gateway([...names, '--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
@@ -45,7 +45,7 @@ describe('help', () => {
 });
 
 describe('wrong usage: exit 2, on standard error, with where to look', () => {
-  test.each([
+  test.concurrent.each([
     [[], /found no command/, 'gateway'],
     [['bogus'], /unknown command 'bogus'/, 'gateway'],
     [['statsu'], /Did you mean status\?/, 'gateway'],
@@ -74,13 +74,13 @@ describe('wrong usage: exit 2, on standard error, with where to look', () => {
     expect(stderr).toContain(`Run "${help} --help"`);
   });
 
-  test.each([['keys'], ['backend'], ['redis']])('%s alone shows its commands', async (group) => {
+  test.concurrent.each([['keys'], ['backend'], ['redis']])('%s alone shows its commands', async (group) => {
     const { status, stdout, stderr } = await gateway([group]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain(`Usage: gateway ${group} `);
   });
 
-  test.each([
+  test.concurrent.each([
     ['', 'nothing'],
     ['\n', 'nothing'],
     ['x'.repeat(1025), 'more than 1024 bytes'],
@@ -110,7 +110,7 @@ describe('wrong configuration: exit 2', () => {
     ['lookup', 'x', '--server', '127.0.0.1:1'],
   ];
 
-  test.each(needConfig)('%s %s: every problem, no password', async (...command) => {
+  test.concurrent.each(needConfig)('%s %s: every problem, no password', async (...command) => {
     const args = [...command.filter((name) => name !== undefined), '-c', wrongConfig];
     const { status, stdout, stderr } = await gateway(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
@@ -137,22 +137,27 @@ describe('wrong configuration: exit 2', () => {
 });
 
 describe('what fails: exit 1, with what to do', () => {
-  test.each([['status'], ['reload-keys'], ['keys', 'list']])('%s %s without a daemon', async (...command) => {
-    const args = [...command.filter((name) => name !== undefined), '-c', config, '--json'];
-    const { status, stdout, stderr } = await gateway(args);
-    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
-    expect(stderr).toContain(`DAEMON_NOT_RUNNING: no gateway is running behind ${join(folder, 'nowhere.sock')}`);
-    expect(stderr).toContain('gateway run');
-  });
-
-  test.each([['backends'], ['redis', 'install'], ['backend', 'set', 'x', '--id', '1'], ['backend', 'remove', 'x']])(
-    '%s %s without Redis',
+  test.concurrent.each([['status'], ['reload-keys'], ['keys', 'list']])(
+    '%s %s without a daemon',
     async (...command) => {
-      const args = [...command.filter((name) => name !== undefined), '-c', config];
+      const args = [...command.filter((name) => name !== undefined), '-c', config, '--json'];
       const { status, stdout, stderr } = await gateway(args);
       expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
-      expect(stderr).toMatch(/REDIS_UNREACHABLE: .*redis:\/\/:\*\*\*@127\.0\.0\.1:1 .*ECONNREFUSED/);
-      expect(stderr).not.toContain('hunter2');
+      expect(stderr).toContain(`DAEMON_NOT_RUNNING: no gateway is running behind ${join(folder, 'nowhere.sock')}`);
+      expect(stderr).toContain('gateway run');
     },
   );
+
+  test.concurrent.each([
+    ['backends'],
+    ['redis', 'install'],
+    ['backend', 'set', 'x', '--id', '1'],
+    ['backend', 'remove', 'x'],
+  ])('%s %s without Redis', async (...command) => {
+    const args = [...command.filter((name) => name !== undefined), '-c', config];
+    const { status, stdout, stderr } = await gateway(args);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toMatch(/REDIS_UNREACHABLE: .*redis:\/\/:\*\*\*@127\.0\.0\.1:1 .*ECONNREFUSED/);
+    expect(stderr).not.toContain('hunter2');
+  });
 });
