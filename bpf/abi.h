@@ -184,6 +184,10 @@ struct settings {
 	__u32 allow_list;
 	/* Which half of map `backends` is in force: 0 or 1. */
 	__u32 backends_half;
+	/* The newest generation of any record, in force or not yet: a daemon that died on the way may have left some.
+	 */
+	__u32 newest_generation;
+	__u32 zero;
 };
 
 enum suite {

@@ -1,7 +1,7 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = 'ed3f84de6b74';
+export const ABI_HASH = '66c3ea5f6af8';
 
 function readBytes(view: DataView, at: number, length: number): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset + at, length).slice();
@@ -361,7 +361,7 @@ export function writeBatchEntry(view: DataView, at: number, value: BatchEntry): 
   view.setBigUint64(at + 8, value.version, false);
 }
 
-/** struct settings, 56 bytes */
+/** struct settings, 64 bytes */
 export interface Settings {
   clockOffsetMs: bigint;
   inStepMs: bigint;
@@ -373,10 +373,12 @@ export interface Settings {
   ready: number;
   allowList: number;
   backendsHalf: number;
+  newestGeneration: number;
+  zero: number;
 }
 
 export const settingsLayout = {
-  size: 56,
+  size: 64,
   offset: {
     clockOffsetMs: 0,
     inStepMs: 8,
@@ -388,6 +390,8 @@ export const settingsLayout = {
     ready: 44,
     allowList: 48,
     backendsHalf: 52,
+    newestGeneration: 56,
+    zero: 60,
   },
 } as const;
 
@@ -403,6 +407,8 @@ export function readSettings(view: DataView, at = 0): Settings {
     ready: view.getUint32(at + 44, true),
     allowList: view.getUint32(at + 48, true),
     backendsHalf: view.getUint32(at + 52, true),
+    newestGeneration: view.getUint32(at + 56, true),
+    zero: view.getUint32(at + 60, true),
   };
 }
 
@@ -417,6 +423,8 @@ export function writeSettings(view: DataView, at: number, value: Settings): void
   view.setUint32(at + 44, value.ready, true);
   view.setUint32(at + 48, value.allowList, true);
   view.setUint32(at + 52, value.backendsHalf, true);
+  view.setUint32(at + 56, value.newestGeneration, true);
+  view.setUint32(at + 60, value.zero, true);
 }
 
 /** struct key, 104 bytes */

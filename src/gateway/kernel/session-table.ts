@@ -50,7 +50,7 @@ export class KernelSessionTable implements SessionTable {
 
   constructor(settings: Settings, descriptors: SessionTableDescriptors) {
     this.#settings = settings;
-    this.#generation = settings.generation;
+    this.#generation = Math.max(settings.generation, settings.newestGeneration);
     this.#sessions = descriptors.sessions;
     this.#changesMemory = new SharedMemory(descriptors.changes, Limit.CHANGES * changeLayout.size);
     this.#changes = Buffer.from(this.#changesMemory.buffer);
@@ -125,6 +125,7 @@ export class KernelSessionTable implements SessionTable {
   beginGeneration(): void {
     this.#run();
     this.#generation += 1;
+    this.#settings.newestGeneration = this.#generation;
   }
 
   commitGeneration(): void {

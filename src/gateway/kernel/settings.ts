@@ -63,6 +63,13 @@ export class Settings {
     this.#words[at.generation / 4] = value;
   }
 
+  get newestGeneration(): number {
+    return this.#word(at.newestGeneration);
+  }
+  set newestGeneration(value: number) {
+    this.#words[at.newestGeneration / 4] = value;
+  }
+
   set port(value: number) {
     this.#words[at.port / 4] = value;
   }
