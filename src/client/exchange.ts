@@ -117,6 +117,7 @@ export class Exchange<A extends Answer> {
       timeMs,
       askedMs: nowMs,
       bytes: request.bytes,
+      isSent: false,
       state: 'waiting',
       receive: (datagram) => this.#receive(asked, datagram),
       refused: () => this.#refused(asked),

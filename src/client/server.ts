@@ -21,6 +21,8 @@ import { closed, plainBytes } from './sockets.ts';
 /** A request that waits for its reply. */
 export interface WaitingTry {
   readonly bytes: Uint8Array;
+  /** Kept by the server: asked while the socket was opening, it is sent later. */
+  isSent: boolean;
   /** Takes the reply. @returns why this is not it; null where it was */
   receive(datagram: Uint8Array): ReplyRefusal | null;
   /** It will not be answered. Called at the top of the stack, never from within `ask`. */
@@ -50,8 +52,6 @@ export class Server {
   readonly #port: number;
   readonly #environment: Environment;
   readonly #waiting = new Map<string, WaitingTry>();
-  /** Those of them that were asked while the socket was opening. */
-  readonly #unsent = new Set<string>();
   #socket: Socket | null = null;
   #state: 'closed' | 'opening' | 'open' = 'closed';
   #isEnded = false;
@@ -91,14 +91,12 @@ export class Server {
     this.#tries += 1;
     this.#waiting.set(key, asking);
     if (this.#state === 'open') this.#send(key, asking, true);
-    else this.#unsent.add(key);
     return true;
   }
 
   /** The try's reply is no longer waited for. */
   forget(key: string): void {
     this.#waiting.delete(key);
-    this.#unsent.delete(key);
   }
 
   /** A try has waited for its whole time. */
@@ -167,15 +165,14 @@ export class Server {
 
   #flush(): void {
     this.#state = 'open';
-    for (const key of this.#unsent) {
-      const asking = this.#waiting.get(key);
-      if (asking !== undefined) this.#send(key, asking, true);
+    for (const [key, asking] of this.#waiting) {
+      if (!asking.isSent) this.#send(key, asking, true);
     }
-    this.#unsent.clear();
   }
 
   #send(key: string, asking: WaitingTry, again: boolean): void {
     const socket = this.#socket;
+    asking.isSent = true;
     socket?.send(asking.bytes, (error) => {
       if (!error || socket !== this.#socket || this.#waiting.get(key) !== asking) return;
       // send reports, in place of sending, that an earlier datagram found no receiver; that says nothing of this one.
@@ -218,7 +215,6 @@ export class Server {
     this.#lastError = error instanceof Error ? error.message : String(error);
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    this.#unsent.clear();
     this.#refuse(waiting);
   }
 
@@ -231,6 +227,5 @@ export class Server {
   #drop(): void {
     this.#socket = null;
     this.#state = 'closed';
-    this.#unsent.clear();
   }
 }

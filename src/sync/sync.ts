@@ -240,6 +240,7 @@ export class Sync {
     const counts = this.#table.flush();
     for (const key of Object.keys(counts) as (keyof FlushCounts)[]) this.#changes[key] += counts[key];
     if (counts.refused > 0) this.#problems.count('table-full', counts.refused);
+    this.#problems.report();
   }
 
   #commit(progress: ResyncProgress): void {

@@ -1,8 +1,9 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { KeyFileError } from '../../src/auth/errors.ts';
+import { Key } from '../../src/auth/keyring.ts';
 import { readKey } from '../../src/client/client-key.ts';
 import { makeKey, SECRET_HEX } from '../auth/support/keys.ts';
 
@@ -31,6 +32,17 @@ it('reads the key of an id out of several', async () => {
   const key = await readKey(path, 8);
   expect(key.id).toBe(8);
   expect(key.prf(new Uint8Array(1))).toHaveLength(32);
+});
+
+it('wipes the keys that it leaves in the file', async () => {
+  write([7, 8, 9]);
+  const wipe = vi.spyOn(Key.prototype, 'wipe');
+  try {
+    await readKey(path, 8);
+    expect(wipe.mock.contexts.map((key) => (key as Key).id)).toEqual([7, 9]);
+  } finally {
+    wipe.mockRestore();
+  }
 });
 
 it('refuses to choose among several, naming them', async () => {

@@ -1,7 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Flag, Status } from '../../src/abi.ts';
 import { NEVER } from '../../src/auth/header.ts';
-import type { Key } from '../../src/auth/keyring.ts';
+import { Key } from '../../src/auth/keyring.ts';
 import { createLookupClient, type LookupClient } from '../../src/client/lookup-client.ts';
 import type { LookupClientOptions } from '../../src/client/options.ts';
 import { makeKey, SECRET_HEX } from '../auth/support/keys.ts';
@@ -468,11 +468,17 @@ describe('close', () => {
     await startClient().close();
   });
 
-  it('leaves a key of the caller as it is', async () => {
+  it('wipes a key that the client made, and leaves a key of the caller as it is', async () => {
     await startGateway();
-    const key = makeKey();
-    await startClient({ key }).close();
-    expect(key.prf(new Uint8Array(1))).toHaveLength(32);
+    const wipe = vi.spyOn(Key.prototype, 'wipe');
+    try {
+      await startClient().close();
+      expect(wipe).not.toHaveBeenCalled();
+      await startClient({ key: { id: 1, secret: SECRET_HEX } }).close();
+      expect(wipe).toHaveBeenCalledOnce();
+    } finally {
+      wipe.mockRestore();
+    }
   });
 });
 

@@ -170,11 +170,16 @@ describe('replacing', () => {
     await simulation.pass(REOPEN_PAUSE_MS);
     for (let i = 0; i < REPLACE_AFTER - 1; i++) await ask();
     const old = simulation.sockets[0];
+    const first = client.lookup('x');
+    await simulation.pass(10);
     const early = client.lookup('x');
-    await simulation.pass(20);
+    await simulation.pass(10);
+    expect(await first).toMatchObject({ reason: 'TIMED_OUT' });
     const late = client.lookup('x');
     await simulation.pass(1);
     expect(simulation.sockets).toHaveLength(2);
+    expect(client.stats().inFlight).toBe(2);
+    expect(simulation.sent).toHaveLength(REPLACE_AFTER + 2);
     old?.emit('message', Buffer.alloc(80));
     old?.emit('error', new Error('late'));
     expect(await simulation.run(early)).toMatchObject({ reason: 'TIMED_OUT' });
@@ -194,6 +199,20 @@ describe('sending', () => {
       { refused: 1, lastError: 'send EPERM', standing: 'failing', socket: 'open' },
       { refused: 1, lastError: 'send EPERM', standing: 'failing', socket: 'open' },
     ]);
+  });
+
+  it('that failed is not held against the same try again by an error of the socket', async () => {
+    simulation = new Simulation();
+    simulation.place(B, gateway(), 5);
+    start([A, B]);
+    await simulation.pass(0);
+    simulation.sendError = Object.assign(new Error('send EPERM'), { code: 'EPERM' });
+    const asked = client.lookup('x');
+    simulation.sendError = null;
+    await simulation.pass(1);
+    simulation.sockets[0]?.emit('error', refusal());
+    expect(await simulation.run(asked)).toMatchObject({ status: 'FOUND', server: `${B}:6464` });
+    expect(stats()).toMatchObject({ refused: 1, lastError: 'recvmsg ECONNREFUSED' });
   });
 
   it('is done once more where it reports the refusal of an earlier datagram', async () => {
@@ -225,6 +244,7 @@ it('takes an error of the socket to mean every try that waits', async () => {
   await simulation.pass(0);
   const asked = Array.from({ length: 50 }, () => client.lookup('x'));
   simulation.sockets[0]?.emit('error', refusal());
+  simulation.sockets[0]?.emit('error', refusal());
   const results = await simulation.run(Promise.all(asked));
   expect(results.every(({ server, elapsedMs }) => server === `${B}:6464` && elapsedMs === 1)).toBe(true);
   expect(stats()).toMatchObject({ refused: 50, silent: 0, opened: 1, socket: 'open' });
@@ -240,4 +260,18 @@ it('takes a reply only from the gateway that was asked', async () => {
   simulation.sockets[1]?.emit('message', Buffer.from(reply ?? []));
   expect(stats(1)).toMatchObject({ ignored: 1, replies: 0 });
   expect(await simulation.run(asked)).toMatchObject({ server: `${A}:6464`, elapsedMs: 5 });
+});
+
+it('takes a reply that has no answer once', async () => {
+  simulation = new Simulation();
+  start([A, B]);
+  await simulation.pass(0);
+  const { model } = simulation.place(A, gateway(), 1000);
+  model.isReady = false;
+  simulation.place(B, gateway(), 5);
+  const asked = client.lookup('x');
+  const reply = Buffer.from(model.answer(model.requests[0] ?? new Uint8Array(), 1_800_000_001_000) ?? []);
+  for (let i = 0; i < 3; i++) simulation.sockets[0]?.emit('message', reply);
+  expect(stats()).toMatchObject({ replies: 1, ignored: 2 });
+  expect(await simulation.run(asked)).toMatchObject({ status: 'FOUND', server: `${B}:6464`, elapsedMs: 5 });
 });

@@ -73,23 +73,23 @@ it.each([1, 2, 3, 4, 5, 6])('everything at once, seed %i', async (seed) => {
 /** Sessions end this soon; after as long again they have. */
 const SHORT_MS = 15;
 
-it.each([11, 12, 13, 14])('one resync after the other under changes, each equal at once, seed %i', async (seed) => {
+it.each([11, 12, 13])('one resync after the other under changes, each equal at once, seed %i', async (seed) => {
   const random = seeded(seed);
   const below = (n: number): number => Math.floor(random() * n);
   const functions = functionsOf(redis);
   await redis.flushall();
   await addBackends(redis, 3);
+  await redis.hset('gateway:backends', 'spare', '{"id":1000,"address":"10.0.0.9:80"}');
   const pipeline = redis.pipeline();
   for (let i = 0; i < SESSIONS; i++) pipeline.hset(`sess:s${i}`, 'backend', `web-${1 + below(3)}`);
   await pipeline.exec();
   const started = newSync(server, { tuning: { pageSize: 10, feedCount: 20, backendsResyncGapMs: 0 } });
   started.sync.start();
   await until('ready', () => started.sync.status().ready);
-  for (let round = 1; round <= 25; round++) {
+  for (let round = 1; round <= 15; round++) {
     // Another id under one name makes everything be read again, at full speed, while the feed is followed.
     const changed = redis.multi().hset('gateway:backends', 'spare', `{"id":${1000 + round},"address":"10.0.0.9:80"}`);
     await changed.xadd(FEED, '*', 'op', 'backends').exec();
-    const { backends } = started.sync.status().counts.resyncs;
     let ended = false;
     const writer = async (): Promise<void> => {
       for (let i = 0; !ended && i < 5000; i++) {
@@ -102,7 +102,7 @@ it.each([11, 12, 13, 14])('one resync after the other under changes, each equal 
       }
     };
     const writers = [writer(), writer(), writer()];
-    await until('begun or over', () => started.sync.status().counts.resyncs.backends >= Math.max(backends, round));
+    await until('begun or over', () => started.sync.status().counts.resyncs.backends >= round);
     await until('over', () => started.sync.status().resync === null);
     ended = true;
     await Promise.all(writers);

@@ -17,6 +17,10 @@ export async function runDemo({ keep, json }: DemoOptions): Promise<number> {
   const say = (line = ''): void => {
     if (!json) process.stdout.write(`${line}\n`);
   };
+  if (process.geteuid?.() !== 0) {
+    process.stderr.write('the demo needs root, for network namespaces and XDP programs: try again with sudo\n');
+    return 1;
+  }
   const interrupted = Promise.withResolvers<never>();
   const interrupt = (): void => interrupted.reject(new Interrupted());
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
