@@ -55,7 +55,8 @@ export class BpfError extends Error {
 
   constructor(operation: string, errno: number, verifierLog?: string) {
     const name = ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
-    super(`${operation}: ${name}${verifierLog ? `\n${verifierLog}` : ''}`);
+    const remedy = name === 'EPERM' ? ' (needed: root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)' : '';
+    super(`${operation}: ${name}${remedy}${verifierLog ? `\n${verifierLog}` : ''}`);
     this.operation = operation;
     this.errno = name;
     this.verifierLog = verifierLog;

@@ -103,9 +103,7 @@ export class Links {
     }
     throw new AttachError(
       `the XDP program can't be attached to "${name}" (${refused?.message}): ` +
-        (refused?.errno === 'EPERM'
-          ? 'root is needed, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON'
-          : 'native mode needs a driver with XDP and an MTU of at most 3,498 on most; "attach: generic" works with any'),
+        'native mode needs a driver with XDP and an MTU of at most 3,498 on most; "attach: generic" works with any',
       { cause: refused },
     );
   }
