@@ -86,14 +86,14 @@ export class Pages {
 
   async #evaluate(cursor: string): Promise<unknown> {
     const { feed, pageSize, backend } = this.#options;
-    const call = (): Promise<unknown> =>
-      this.#connection.call('EVALSHA_RO', SCRIPT_SHA1, 1, feed, cursor, this.#pattern, pageSize, backend.field);
+    const evaluate = (command: string, script: string): Promise<unknown> =>
+      this.#connection.call(command, script, 1, feed, cursor, this.#pattern, pageSize, backend.field);
     try {
-      return await call();
+      return await evaluate('EVALSHA_RO', SCRIPT_SHA1);
     } catch (error) {
       if (!(error instanceof SyncError) || !error.message.includes('NOSCRIPT')) throw error;
-      await this.#connection.call('SCRIPT', 'LOAD', SCRIPT);
-      return await call();
+      // With its text it is run and kept in one step; a flush can't come between the two.
+      return await evaluate('EVAL_RO', SCRIPT);
     }
   }
 }

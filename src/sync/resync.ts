@@ -70,6 +70,7 @@ export class Resync {
   #wake: AbortController | null = null;
   #startedMs = Number.NEGATIVE_INFINITY;
   #endedMs = Number.NEGATIVE_INFINITY;
+  #tookMs = 0;
   #retryMs = Number.NEGATIVE_INFINITY;
   #reconcileMs = Number.POSITIVE_INFINITY;
 
@@ -145,7 +146,9 @@ export class Resync {
   #dueMs(): number {
     if (this.#pending === null) return this.#reconcileMs;
     if (this.#pending !== 'backends') return this.#retryMs;
-    return Math.max(this.#retryMs, this.#endedMs + this.#tuning.backendsResyncGapMs);
+    const { backendsResyncGapMs, backendsResyncGapFactor } = this.#tuning;
+    const gapMs = Math.max(backendsResyncGapMs, backendsResyncGapFactor * this.#tookMs);
+    return Math.max(this.#retryMs, this.#endedMs + gapMs);
   }
 
   async #try(reason: ResyncReason, signal: AbortSignal): Promise<void> {
@@ -173,6 +176,7 @@ export class Resync {
 
   #ended(): void {
     this.#endedMs = this.#runtime.monotonicMs();
+    this.#tookMs = this.#endedMs - this.#startedMs;
     this.#reconcileMs = this.#endedMs + this.#options.reconcileEveryMs * (0.9 + 0.2 * this.#runtime.random());
     this.#backoff.reset();
   }

@@ -23,8 +23,10 @@ export interface Tuning {
   readonly backoffMaxMs: number;
   /** A gap this soon after the last resync began waits like a failure, ms. */
   readonly gapSettleMs: number;
-  /** From the end of one resync to the start of one that a change of the backends asks for, ms. */
+  /** From the end of one resync to the start of one that a change of the backends asks for: at least this, ms, … */
   readonly backendsResyncGapMs: number;
+  /** … and so many times what the last resync took. */
+  readonly backendsResyncGapFactor: number;
   /** The share of the time that Redis works for a periodic reconcile, 0 to 1. */
   readonly reconcileShare: number;
 }
@@ -40,6 +42,7 @@ export const DEFAULT_TUNING: Tuning = {
   backoffMinMs: 100,
   backoffMaxMs: 3000,
   gapSettleMs: 10_000,
-  backendsResyncGapMs: 10_000,
+  backendsResyncGapMs: 250,
+  backendsResyncGapFactor: 3,
   reconcileShare: 0.1,
 };
