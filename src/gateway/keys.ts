@@ -8,27 +8,7 @@ import { readKeyFile } from '../auth/key-file-access.ts';
 import { compareKeyrings, FINGERPRINT_SIZE, type Key, type KeyFields, Keyring } from '../auth/keyring.ts';
 import { failure } from './errors.ts';
 import { applyKeys } from './kernel-keys.ts';
-import type { KeyTable } from './ports.ts';
-
-/** What a reload changed; never a secret. */
-export interface KeyReload {
-  readonly added: readonly KeyName[];
-  readonly removed: readonly KeyName[];
-  readonly changed: readonly (KeyName & { readonly fields: readonly string[] })[];
-  /** How many stayed as they were. */
-  readonly kept: number;
-}
-
-export interface KeyName {
-  readonly id: number;
-  readonly name: string;
-}
-
-/** A key as it may be shown. */
-export interface KeyInfo extends KeyFields {
-  /** Whether it may be used now. */
-  readonly valid: boolean;
-}
+import type { KeyInfo, KeyName, KeyReload, KeyTable } from './ports.ts';
 
 /** What a key may ask for and the kernel program doesn't do yet. The part that builds one deletes its line here. */
 const UNAVAILABLE: readonly ((key: Key) => string | undefined)[] = [

@@ -3,10 +3,10 @@
  * (daemon.ts) implement them, and tests put their own behind them. May be imported by src/gateway only.
  */
 import type { Key as KernelKey, Verdict } from '../abi.ts';
+import type { KeyFields } from '../auth/keyring.ts';
 import type { BackendPatch } from '../sync/functions.ts';
 import type { SyncState, SyncStatus } from '../sync/status.ts';
 import type { BackendState } from '../sync/table.ts';
-import type { KeyInfo, KeyReload } from './keys.ts';
 
 /** The maps that hold keys. Every call throws when the kernel refuses, and then has changed nothing. */
 export interface KeyTable {
@@ -22,6 +22,26 @@ export interface KeyTable {
   rememberKey(id: number, fingerprint: Uint8Array): void;
   /** Undoes `rememberKey` of a key that never came into force. */
   forgetKey(id: number): void;
+}
+
+/** What a reload changed; never a secret. */
+export interface KeyReload {
+  readonly added: readonly KeyName[];
+  readonly removed: readonly KeyName[];
+  readonly changed: readonly (KeyName & { readonly fields: readonly string[] })[];
+  /** How many stayed as they were. */
+  readonly kept: number;
+}
+
+export interface KeyName {
+  readonly id: number;
+  readonly name: string;
+}
+
+/** A key as it may be shown. */
+export interface KeyInfo extends KeyFields {
+  /** Whether it may be used now. */
+  readonly valid: boolean;
 }
 
 export type VerdictName = Exclude<keyof typeof Verdict, 'COUNT'>;

@@ -6,7 +6,6 @@ import { cookieHash } from '../auth/cookie.ts';
 import type { SyncStatus } from '../sync/status.ts';
 import type { Config } from './config.ts';
 import { shownUrl } from './config.ts';
-import type { KeyInfo, KeyReload } from './keys.ts';
 import type {
   BackendList,
   BackendRecord,
@@ -14,6 +13,8 @@ import type {
   Gateway,
   InterfaceStatus,
   KernelSession,
+  KeyInfo,
+  KeyReload,
   RedisSession,
   SessionView,
   Status,

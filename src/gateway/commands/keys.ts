@@ -2,7 +2,7 @@
  * `gateway reload-keys`, `gateway keys list` and `gateway keys new`. May be imported by src/gateway only.
  */
 import type { Command } from 'commander';
-import type { KeyInfo, KeyReload } from '../keys.ts';
+import type { KeyInfo, KeyReload } from '../ports.ts';
 import { type ConfigOption, integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
 import { table } from './text.ts';
 
