@@ -5,7 +5,7 @@
 import { equalBytes } from '../auth/bytes.ts';
 import { AuthError } from '../auth/errors.ts';
 import { readKeyFile } from '../auth/key-file-access.ts';
-import { compareKeyrings, FINGERPRINT_SIZE, type Key, type KeyFields, Keyring } from '../auth/keyring.ts';
+import { compareKeyrings, FINGERPRINT_SIZE, type Key, Keyring } from '../auth/keyring.ts';
 import { failure } from './errors.ts';
 import { applyKeys } from './kernel-keys.ts';
 import type { KeyInfo, KeyName, KeyReload, KeyTable } from './ports.ts';

@@ -54,11 +54,6 @@ export class Backoff {
     this.#maxMs = maxMs;
   }
 
-  /** Failures in a row. */
-  get failures(): number {
-    return this.#failures;
-  }
-
   /** @returns ms, from half of the present step to the whole of it */
   nextMs(): number {
     const stepMs = Math.min(this.#maxMs, this.#minMs * 2 ** Math.min(this.#failures, 30));

@@ -79,6 +79,9 @@ export class Sync {
   /** Connects to nothing yet. @throws TypeError, RangeError where an option is impossible */
   constructor(options: SyncOptions) {
     const { table, names, sessions, feed, log } = options;
+    if (!(feed.reconcileEveryMs > 0)) {
+      throw new RangeError(`feed.reconcileEveryMs: found ${feed.reconcileEveryMs}, allowed: more than 0`);
+    }
     const runtime = options.runtime ?? systemRuntime;
     const tuning = { ...DEFAULT_TUNING, ...options.tuning };
     this.#options = options;

@@ -42,13 +42,13 @@ export interface Backend {
 
 export interface SessionTable {
   /**
-   * Queues a session.
+   * Queues a session. `version` is read during the call; the caller writes the same object again afterwards.
    * @param hash cookie hash, 32 hexadecimal digits or more (what follows is ignored)
    * @param expiresMs Unix ms, 0 = never
    * @param backendId 0 = the record names a backend that is not known: a lookup finds nothing
    */
   put(hash: string, version: Version, expiresMs: number, backendId: number): void;
-  /** Queues the removal of a session. */
+  /** Queues the removal of a session; of `version` the same holds. */
   remove(hash: string, version: Version): void;
   /** Carries out what is queued. A queue that is full flushes by itself; what that did is part of the next `flush`'s counts. */
   flush(): FlushCounts;

@@ -30,6 +30,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 beforeEach(async () => {
+  await redis.call('ACL', 'SETUSER', 'default', '+@all');
   await redis.flushall();
   await addBackends(redis, 3);
 });
@@ -127,6 +128,19 @@ describe('first load', () => {
     await untilReady(started);
     await expectEqual(started);
     expect(started.sync.status().counts.resyncsFailed).toBe(0);
+  });
+
+  it('is not in before the feed has been checked and applied up to the last page', async () => {
+    for (let i = 0; i < 500; i++) await functions.sessionSet(`s${i}`, 'web-1', 60_000);
+    const started = start({ tuning: { pageSize: 1 } });
+    await until('pages are read', () => started.sync.status().counts.pages > 0);
+    await redis.call('ACL', 'SETUSER', 'default', '-xread');
+    await until('all sessions are read', () => started.table.held.size === 500);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(started.sync.status()).toMatchObject({ ready: false, counts: { resyncs: { start: 1 }, resyncsFailed: 0 } });
+    await redis.call('ACL', 'SETUSER', 'default', '+xread');
+    await untilReady(started);
+    await expectEqual(started);
   });
 });
 
@@ -332,6 +346,37 @@ describe('backends', () => {
     await until('stored under the new id', () => started.table.lookup(cookieHash('a'))?.backendId === 77);
     await until('over', () => started.sync.status().resync === null);
     await expectEqual(started);
+  });
+
+  it('make everything be read again, which ends when the feed has caught up with what was read', async () => {
+    await redis.hset('gateway:backends', 'spare', '{"id":8,"address":"10.0.0.8:80"}');
+    const table = new MemoryTable();
+    const started = start({ table, tuning: { feedCount: 1, backendsResyncGapMs: 0 } });
+    await untilReady(started);
+    const positions: string[] = [];
+    const commit = table.commitGeneration.bind(table);
+    table.commitGeneration = () => {
+      positions.push(started.sync.status().position?.id ?? '');
+      commit();
+    };
+    const changes = redis.multi().hset('gateway:backends', 'spare', '{"id":9,"address":"10.0.0.8:80"}');
+    changes.xadd(FEED, '*', 'op', 'backends');
+    for (let i = 0; i < 8000; i++) changes.xadd(FEED, '*', 'op', 'del', 'sid', `s${i}`);
+    const replies = await changes.exec();
+    await until('over', () => positions.length > 0);
+    expect(positions).toEqual([replies?.at(-1)?.[1]]);
+  });
+
+  it('that are unknown are not told any more once no session names them', async () => {
+    await functions.sessionSet('a', 'nobody', 60_000);
+    const started = start({ reconcileEveryMs: 50 });
+    await untilReady(started);
+    await until('told', () => started.sync.status().backends.unknown.length === 1);
+    await functions.sessionDelete('a');
+    await until(
+      'not told',
+      () => started.sync.status().backends.unknown.length === 0 && started.sync.status().resync === null,
+    );
   });
 });
 
