@@ -154,11 +154,16 @@ export class FakeGateway extends GatewayModel {
   }
 }
 
-/** A port on loopback that nobody listens on. */
-export async function refusedAddress(): Promise<{ host: string; port: number }> {
-  const gateway = await FakeGateway.start([]);
-  await gateway.close();
-  return gateway.address;
+let addressesTaken = 0;
+
+/**
+ * An address of loopback, 127.64.0.0/10, that nothing else on this machine uses: as long as no gateway is started on it, it
+ * refuses. A port that was let go of would not do: another test may be given it.
+ */
+export function refusedAddress(): { host: string; port: number } {
+  addressesTaken += 1;
+  const host = `127.${64 + (addressesTaken % 64)}.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`;
+  return { host, port: 6464 };
 }
 
 function hex(bytes: Uint8Array): string {

@@ -47,7 +47,7 @@ describe('a process ends by itself', () => {
   });
 
   it('after lookups that were refused', async () => {
-    const script = `${create([await refusedAddress()])}
+    const script = `${create([refusedAddress()])}
       for (let i = 0; i < 3; i++) console.log((await client.lookup('x')).reason);`;
     expect(await runScript(script)).toBe('REFUSED\n'.repeat(3));
   });
