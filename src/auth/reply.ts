@@ -90,7 +90,7 @@ export function sealReply(request: AuthenticRequest, bytes: Uint8Array): Uint8Ar
 export function openReply(request: SentRequest, datagram: Uint8Array): Opened<Plain> {
   const { type, count, encrypted, replyKey, bytes: sent } = request;
   if (datagram.length !== sizeOf(type, count)) return refuse('length');
-  const bytes = datagram.slice();
+  const bytes = Uint8Array.from(datagram);
   const view = viewOf(bytes);
   if (readMagic(view) !== Wire.MAGIC) return refuse('magic');
   if (readVersion(view) !== Wire.VERSION) return refuse('version');

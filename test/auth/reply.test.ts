@@ -55,6 +55,13 @@ describe('openLookupReply', () => {
     expect(openLookupReply(secret, flipped(clear, 3, 0x40))).toEqual({ ok: false, reason: 'tag' });
   });
 
+  it('leaves the datagram as it is, a Buffer too, of which slice() is a view', () => {
+    const datagram = Buffer.from(sealLookupReply(authenticOf(secret), LOOKUP_ANSWER));
+    const before = datagram.toString('hex');
+    expect(openLookupReply(secret, datagram).ok).toBe(true);
+    expect(datagram.toString('hex')).toBe(before);
+  });
+
   it('refuses the reply to another request, even with the same nonce', () => {
     const other = encodeLookupRequest(makeKey(), flipped(HASH, 0, 1), TIME_MS, NONCE);
     expect(openLookupReply(other, good)).toEqual({ ok: false, reason: 'tag' });
