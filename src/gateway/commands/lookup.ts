@@ -83,7 +83,8 @@ async function readKey(file: string, id: number | undefined): Promise<Key> {
 }
 
 function silence(reason: string, key: Key): string {
-  if (reason === 'REFUSED') return 'nobody listens there, or it can not be reached';
+  if (reason === 'REFUSED')
+    return 'nobody listens there, or it can not be reached; a gateway does not answer its own machine: ask from another one';
   const invalid = key.validAt(Date.now()) ? '' : ' (the key may not be used now)';
   return `none came in time; is the key in force there${invalid}, and this machine on the list of those who may ask?`;
 }
