@@ -36,6 +36,12 @@ inlined enum found find_session(const struct session_key *key, struct session *c
 	for (int reads = 0; reads < LIMIT_RECORD_READS; reads++) {
 		const volatile struct session *held = bpf_map_lookup_elem(&sessions, key);
 
+		/*
+		 * A record that is replaced is a new element at its bucket's head, put there before the old one goes:
+		 * who was between the two at that moment has met neither. So "none" is believed the second time.
+		 */
+		if (!held)
+			held = bpf_map_lookup_elem(&sessions, key);
 		if (!held)
 			return SESSION_NONE;
 		copy->version = held->version;
