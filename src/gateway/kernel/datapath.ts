@@ -159,7 +159,7 @@ export class Datapath {
    */
   attach(interfaces: readonly string[]): void {
     for (const name of interfaces) {
-      if (!this.adopted && !this.settings.ready && this.#links.isAttached(name)) this.#waiting.add(name);
+      if (!this.settings.ready && this.#links.isAttached(name)) this.#waiting.add(name);
       else this.#links.attach(name, this.#program);
     }
     for (const name of this.#pins.linked()) {
