@@ -103,7 +103,7 @@ export class Datapath {
       tableCounts: this.#fd('table_counts'),
       applyChanges: this.#object.programFd('apply_changes'),
     });
-    this.sweeper = new Sweeper(this.#fd('sessions'), options.capacity, this.table, this.settings);
+    this.sweeper = new Sweeper(this.#fd('sessions'), this.table, this.settings);
   }
 
   /** Descriptor of the XDP program, to run it on packets without an interface. */

@@ -9,9 +9,11 @@ import type { KernelSessionTable } from './session-table.ts';
 import type { Settings } from './settings.ts';
 
 const BATCH = Limit.CHANGES;
-/** A walk takes at least this long, whatever the table's size, and at most about a hundred times its own work. */
+/** From the start of one walk to that of the next, at least. */
 const WALK_MIN_MS = 5_000;
 const PAUSE_MIN_MS = 25;
+/** Times what a step took: a walk over a large table takes about 2 % of a core. */
+const PAUSE_FACTOR = 50;
 
 export interface SweepCounts {
   walks: number;
@@ -20,7 +22,6 @@ export interface SweepCounts {
 
 export class Sweeper {
   readonly #sessions: number;
-  readonly #capacity: number;
   readonly #table: KernelSessionTable;
   readonly #settings: Settings;
   readonly #cursor = new Uint8Array(4);
@@ -31,21 +32,27 @@ export class Sweeper {
   #timer: NodeJS.Timeout | undefined;
   readonly counts: SweepCounts = { walks: 0, collected: 0 };
 
-  constructor(sessionsFd: number, capacity: number, table: KernelSessionTable, settings: Settings) {
+  constructor(sessionsFd: number, table: KernelSessionTable, settings: Settings) {
     this.#sessions = sessionsFd;
-    this.#capacity = capacity;
     this.#table = table;
     this.#settings = settings;
   }
 
   /** @param now Unix time in ms */
   start(now: () => number): void {
-    const pauseMs = Math.max(PAUSE_MIN_MS, Math.floor(WALK_MIN_MS / Math.ceil(this.#capacity / BATCH)));
+    let walkStartedMs = performance.now();
     const tick = (): void => {
-      this.step(now());
+      const startedMs = performance.now();
+      const end = this.step(now());
+      const endedMs = performance.now();
+      let pauseMs = Math.max(PAUSE_MIN_MS, PAUSE_FACTOR * (endedMs - startedMs));
+      if (end) {
+        pauseMs = Math.max(pauseMs, walkStartedMs + WALK_MIN_MS - endedMs);
+        walkStartedMs = endedMs + pauseMs;
+      }
       this.#timer = setTimeout(tick, pauseMs);
     };
-    this.#timer = setTimeout(tick, pauseMs);
+    this.#timer = setTimeout(tick, PAUSE_MIN_MS);
   }
 
   stop(): void {
