@@ -12,7 +12,6 @@ import {
   Limit,
   networkLayout,
   readKey,
-  sessionLayout,
   Verdict,
   verdictCountsLayout,
   writeKey,
@@ -153,8 +152,8 @@ export class Datapath {
   }
 
   /**
-   * Puts the program on these interfaces, and takes it off all others. Where an earlier program with other
-   * maps still answers, that one stays until `takeOver`, since the new maps are empty.
+   * Puts the program on these interfaces, and takes it off all others. Where an earlier program still
+   * answers and these maps are yet to be filled, that one stays until `takeOver`.
    * @throws AttachError
    */
   attach(interfaces: readonly string[]): void {
@@ -282,13 +281,6 @@ export class Datapath {
       counts[name] = sum;
     }
     return counts as Record<VerdictName, number>;
-  }
-
-  /** Bytes that the kernel holds for the session table, by the layout of its elements (48 + 16 + 32 bytes and a bucket each). */
-  get tableBytes(): number {
-    const ELEMENT_HEADER = 48;
-    const BUCKET = 16;
-    return this.capacity * (ELEMENT_HEADER + addressLayout.size + sessionLayout.size + BUCKET);
   }
 
   /** Ends this process's part; what is pinned goes on. */

@@ -165,11 +165,6 @@ export function mapInfo(fd: number): MapInfo {
   return { type: word(0), id: word(1), keySize: word(2), valueSize: word(3), maxEntries: word(4) };
 }
 
-/** Id of the program behind a descriptor (struct bpf_prog_info). */
-export function programId(fd: number): number {
-  return objectInfo('ask for a program', fd, 40).getUint32(4, true);
-}
-
 export interface XdpLinkInfo {
   programId: number;
   /** 0 once the interface is gone. */
