@@ -1,10 +1,12 @@
 /**
  * One connection to Redis, from its opening to its end. Every reply has a deadline: past it the connection is
- * dropped, so that a server that was paused or a peer that is gone without a word is noticed.
+ * dropped, so that a server that was paused or a peer that is gone without a word is noticed. And every reply has a largest
+ * size, so that no value in Redis, however large, becomes as large in here.
  * May be imported by src/sync only.
  */
 import { Redis } from 'ioredis';
 import { errorMessage, SyncError, withoutCommand } from './errors.ts';
+import { REPLY_MAX_BYTES } from './limits.ts';
 import { CONNECT_TIMEOUT_MS, type ConnectionOptions } from './redis-options.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -19,6 +21,8 @@ export class Connection {
   #timerDueMs = Number.POSITIVE_INFINITY;
   /** Why it was dropped from this side, or what its socket reported. */
   #reason: Error | undefined;
+  #ended = false;
+  #receivedBytes = 0;
 
   private constructor(redis: Redis, runtime: Runtime) {
     this.#redis = redis;
@@ -38,15 +42,17 @@ export class Connection {
     });
     const abort = (): void => connection.drop(new SyncError('REDIS_CLOSED', 'stopped'));
     redis.once('end', () => {
+      connection.#ended = true;
       connection.#stopTimer();
       signal.removeEventListener('abort', abort);
     });
     signal.addEventListener('abort', abort);
-    connection.expectReplyWithin(CONNECT_TIMEOUT_MS);
+    connection.expectReplyWithin(options.connectTimeout ?? CONNECT_TIMEOUT_MS);
     try {
       if (signal.aborted) throw new SyncError('REDIS_CLOSED', 'stopped');
       await redis.connect();
       if (connection.#reason !== undefined) throw connection.#reason;
+      redis.stream.on('data', (chunk: Buffer) => connection.#received(chunk.length));
     } catch (error) {
       const reason = withoutCommand(connection.#reason ?? error);
       connection.drop();
@@ -90,8 +96,44 @@ export class Connection {
     return replies;
   }
 
-  /** From now on a reply to everything that was sent is due within `ms`. */
+  /**
+   * Subscribes; from then on the connection takes no other command than PING.
+   * @param patterns as of PSUBSCRIBE
+   * @param listener is called with each message's channel
+   * @throws as `call`
+   */
+  async listen(
+    patterns: readonly string[],
+    channels: readonly string[],
+    listener: (channel: Buffer) => void,
+  ): Promise<void> {
+    this.#redis.on('pmessageBuffer', (_pattern: string, channel: Buffer) => listener(channel));
+    this.#redis.on('messageBuffer', listener);
+    try {
+      await Promise.all([this.#redis.psubscribe(...patterns), this.#redis.subscribe(...channels)]);
+    } catch (error) {
+      throw this.#explain('SUBSCRIBE', error);
+    }
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Calls back once when the connection has ended, whoever ended it. */
+  onEnd(callback: () => void): void {
+    if (this.#ended) callback();
+    else this.#redis.once('end', callback);
+  }
+
+  /** Bytes read since a reply was last expected. */
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  /** From now on a reply to everything that was sent is due within `ms`, and has at most REPLY_MAX_BYTES. */
   expectReplyWithin(ms: number): void {
+    this.#receivedBytes = 0;
     this.#deadlineMs = this.#runtime.monotonicMs() + ms;
     if (this.#timerDueMs > this.#deadlineMs) this.#startTimer();
   }
@@ -108,6 +150,13 @@ export class Connection {
     this.#redis.disconnect();
     // disconnect() waits for the peer, which may never answer. Before the first connect there is no stream.
     (this.#redis.stream as Redis['stream'] | undefined)?.destroy();
+  }
+
+  #received(bytes: number): void {
+    this.#receivedBytes += bytes;
+    if (this.#receivedBytes <= REPLY_MAX_BYTES) return;
+    const allowed = `allowed: at most ${REPLY_MAX_BYTES} bytes`;
+    this.drop(new SyncError('REPLY_TOO_LARGE', `a reply of Redis: found more than is allowed, ${allowed}`));
   }
 
   /** One timer for all replies: it is started anew when it fires too early, not for each reply. */

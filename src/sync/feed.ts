@@ -2,19 +2,29 @@
  * Follows the feed: one connection, one request after the other, each from an explicit id. May be imported by src/sync only.
  *
  *              ┌───────────────── about once a second, and first of all ────────────────┐
- *     connect ─┴▶ check: MULTI{XINFO STREAM, XREAD} ──▶ gap? ──▶ apply ──▶ XREAD BLOCK ─┴▶ apply ──▶ …
- *                                                        └ yes: go to the stream's end, ask for a resync
+ *     connect ─┴▶ check: MULTI{stream.lua, XREAD} ──▶ gap? ──▶ apply ──▶ XREAD BLOCK ────┴▶ apply ──▶ …
+ *                                                      └ yes: go to the stream's end, ask for a resync
  *
- * The next request is sent before the reply to this one is applied.
+ * The next request is sent before the reply to this one is applied. Only a check shows that nothing was missed, so only
+ * after one the table is in step. A reply that is too large, or too slow, is asked for again in smaller pieces.
  */
-import { Connection } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { errorMessage, SyncError } from './errors.ts';
 import { type FeedEntry, namesBackends } from './feed-entries.ts';
-import { findGap, type GapKind, type Position, parseStreamInfo, type StreamInfo } from './position.ts';
-import type { ConnectionOptions } from './redis-options.ts';
+import {
+  BACKEND_ENTRY_MAX_BYTES,
+  BACKEND_IDS_MAX_BYTES,
+  BACKENDS_MAX,
+  BACKENDS_MAX_BYTES,
+  NAME_MAX_BYTES,
+  REPLY_MAX_BYTES,
+} from './limits.ts';
+import { endOf, findGap, type GapKind, marksOf, type Position, parseStreamInfo, type StreamInfo } from './position.ts';
+import type { RedisTarget } from './redis-target.ts';
 import { Backoff, type Runtime, sleep } from './runtime.ts';
+import { HASH_SCRIPT, STREAM_SCRIPT } from './scripts.ts';
 import type { Tuning } from './tuning.ts';
-import { compareStreamIds, formatStreamId, parseStreamId, type StreamId, ZERO_ID } from './versions.ts';
+import { compareStreamIds, formatStreamId, parseStreamId, type StreamId } from './versions.ts';
 import { Waiters } from './waiters.ts';
 
 /** What the feed brings. All are called in order, and none may take long. */
@@ -25,21 +35,24 @@ export interface FeedEvents {
   failed(error: unknown): void;
   /** Entries were missed (or, at the start, none was read yet); the position is the stream's end now. */
   gap(kind: GapKind | 'start'): void;
-  /** HGETALL of `gateway:backends` and of `gateway:backend-ids`. */
+  /** Name, value, name, value, … of `gateway:backends` and of `gateway:backend-ids`. */
   backends(table: readonly Buffer[], ids: readonly Buffer[]): void;
   backendsUnreadable(error: SyncError): void;
   /** Applies the entries and flushes the table. */
   apply(entries: readonly FeedEntry[]): void;
-  /** All that was in the stream at `monotonicMs` is applied. */
+  /** All that was in the stream at `monotonicMs` is applied, and nothing was missed. */
   atEnd(monotonicMs: number): void;
 }
 
 export interface FeedOptions {
-  readonly redis: ConnectionOptions;
+  readonly redis: RedisTarget;
   readonly stream: string;
   readonly backendsKey: string;
   readonly backendIdsKey: string;
 }
+
+/** By which the number of entries asked for is divided, and how far below its bound a reply is that makes it grow again. */
+const LESS = 8;
 
 interface Reply {
   readonly entries: readonly FeedEntry[];
@@ -49,6 +62,10 @@ interface Reply {
 
 interface Request {
   readonly serial: number;
+  /** Most entries that were asked for. */
+  readonly count: number;
+  /** A check that asked for no entries, since the next one is too large. */
+  readonly skips: boolean;
   readonly sentMs: number;
   readonly reply: Promise<Reply>;
 }
@@ -68,6 +85,10 @@ export class Feed {
   #checkedMs = Number.NEGATIVE_INFINITY;
   #backendsWanted = false;
   #hurried = 0;
+  /** COUNT of the next XREAD. */
+  #count: number;
+  /** The next entry alone is too large for a reply. */
+  #tooLarge = false;
   readonly #backendsRead = new Waiters<null>();
   readonly #caughtUp = new Waiters<{ id: StreamId; serial: number }>();
 
@@ -75,6 +96,7 @@ export class Feed {
     this.#options = options;
     this.#runtime = runtime;
     this.#tuning = tuning;
+    this.#count = tuning.feedCount;
     this.#events = events;
     this.#backoff = new Backoff(runtime, tuning.backoffMinMs, tuning.backoffMaxMs);
   }
@@ -92,6 +114,11 @@ export class Feed {
     return this.#connected;
   }
 
+  /** The server's replication id at the last check; null before it, and where the server doesn't tell. */
+  get history(): string | null {
+    return this.#position?.history ?? null;
+  }
+
   /** Connections that got as far as the first check. */
   get connections(): number {
     return this.#connections;
@@ -102,9 +129,10 @@ export class Feed {
     while (!signal.aborted) {
       let connection: Connection | undefined;
       try {
-        connection = await Connection.open(this.#options.redis, this.#runtime, signal);
+        connection = await this.#options.redis.openMaster('session-gateway-feed', signal);
         await this.#follow(connection, signal);
       } catch (error) {
+        this.#askForLess(error);
         if (!signal.aborted) this.#events.failed(error);
       } finally {
         this.#connected = false;
@@ -132,7 +160,7 @@ export class Feed {
 
   /**
    * Resolves once a check that was sent after this call found no gap, and the feed is applied at least
-   * up to `id`. @throws the signal's reason
+   * up to `id`. @throws the signal's reason; SyncError SERVERS_DIFFER where such a check shows that the stream doesn't reach `id`
    */
   caughtUp(id: StreamId, signal: AbortSignal): Promise<void> {
     return this.#caughtUp.wait({ id, serial: this.#serial }, signal);
@@ -146,20 +174,23 @@ export class Feed {
     for (;;) {
       let { entries, info } = await request.reply;
       if (signal.aborted) return;
-      const atEnd = entries.length < this.#tuning.feedCount;
+      this.#askForMore(request, entries.length, connection.receivedBytes);
+      const atEnd = entries.length < request.count;
       let gap: GapKind | 'start' | null = null;
       if (info !== null) {
-        gap = cursor === null ? 'start' : findGap(cursor, info, entries.length, atEnd);
+        if (cursor === null) gap = 'start';
+        else gap = request.skips ? 'entry-too-large' : findGap(cursor, info, entries.length, atEnd);
         if (gap !== null) {
-          cursor = { last: info.last, entriesAdded: info.entriesAdded };
+          cursor = endOf(info);
           entries = [];
+          if (request.skips) this.#tooLarge = false;
           this.#position = cursor;
           this.#backendsWanted = true;
           this.#events.gap(gap);
         }
       }
       if (cursor === null) throw new SyncError('REDIS_REPLY', 'the first reply was not that of a check');
-      cursor = advance(cursor, entries);
+      cursor = advance(cursor, entries, info);
       const readBackends = namesBackends(entries) || (this.#backendsWanted && info !== null);
       const backends = readBackends ? this.#readBackends(connection) : null;
       const next = this.#ask(connection, cursor, gap !== null);
@@ -167,47 +198,78 @@ export class Feed {
       if (entries.length > 0) this.#events.apply(entries);
       this.#position = cursor;
       if (info !== null) this.#checked(cursor, info);
-      if (atEnd) this.#events.atEnd(request.sentMs);
-      if (info !== null) this.#resolveCaughtUp(cursor, request.serial);
+      if (info !== null && atEnd) this.#events.atEnd(request.sentMs);
+      if (info !== null) this.#resolveCaughtUp(cursor, info, request.serial);
       request = next;
     }
   }
 
   /** @param hurry a resync is about to start */
   #ask(connection: Connection, cursor: Position | null, hurry: boolean): Request {
-    const { blockMs, resyncBlockMs, checkEveryMs, replyGraceMs, feedCount } = this.#tuning;
+    const { blockMs, resyncBlockMs, checkEveryMs, replyGraceMs } = this.#tuning;
     const sentMs = this.#runtime.monotonicMs();
     const hurried = hurry || this.#hurried > 0;
-    const waitMs = hurried ? resyncBlockMs : blockMs;
-    const check = cursor === null || sentMs - this.#checkedMs >= (hurried ? resyncBlockMs : checkEveryMs);
+    const leftMs = this.#checkedMs + (hurried ? resyncBlockMs : checkEveryMs) - sentMs;
+    const check = cursor === null || this.#tooLarge || leftMs <= 0;
+    const waitMs = check ? 0 : Math.ceil(Math.min(hurried ? resyncBlockMs : blockMs, leftMs));
+    const count = this.#count;
+    const skips = cursor !== null && this.#tooLarge;
     connection.expectReplyWithin(waitMs + replyGraceMs);
     if (check) this.#checkedMs = sentMs;
-    const from = formatStreamId(cursor?.last ?? ZERO_ID);
     const reply = check
-      ? this.#check(connection, cursor === null ? null : from)
+      ? this.#check(connection, cursor, count)
       : connection
-          .call('XREAD', 'COUNT', feedCount, 'BLOCK', waitMs, 'STREAMS', this.#options.stream, from)
+          .call('XREAD', 'COUNT', count, 'BLOCK', waitMs, 'STREAMS', this.#options.stream, formatStreamId(cursor.last))
           .then((streams) => ({ entries: entriesOf(streams), info: null }));
     // Its failure is met when it is awaited, which is after the entries before it are applied.
     reply.catch(() => undefined);
     this.#serial += 1;
-    return { serial: this.#serial, sentMs, reply };
+    return { serial: this.#serial, count, skips, sentMs, reply };
   }
 
-  /** @param from null: no entries are wanted */
-  async #check(connection: Connection, from: string | null): Promise<Reply> {
+  /** Asks for no entries where there is no position yet, or the next entry is too large. */
+  async #check(connection: Connection, cursor: Position | null, count: number): Promise<Reply> {
     const { stream } = this.#options;
-    const xread = ['XREAD', 'COUNT', this.#tuning.feedCount, 'STREAMS', stream, from ?? ''] as const;
-    const replies = await connection.transaction([['XINFO', 'STREAM', stream], ...(from === null ? [] : [xread])]);
+    const landmark = cursor?.landmark ?? null;
+    const info = [
+      'EVAL_RO',
+      STREAM_SCRIPT.text,
+      1,
+      stream,
+      landmark === null ? '' : formatStreamId(landmark.id),
+    ] as const;
+    const xread =
+      cursor === null || this.#tooLarge
+        ? []
+        : ([['XREAD', 'COUNT', count, 'STREAMS', stream, formatStreamId(cursor.last)]] as const);
+    const replies = await connection.transaction([info, ...xread]);
     return { info: parseStreamInfo(replies[0]), entries: entriesOf(replies[1] ?? null) };
+  }
+
+  /** After a reply that was too large, or didn't come in time, as from a slow server. */
+  #askForLess(error: unknown): void {
+    const code = error instanceof SyncError ? error.code : null;
+    if (code !== 'REPLY_TOO_LARGE' && code !== 'REDIS_TIMEOUT') return;
+    if (this.#count === 1) this.#tooLarge = code === 'REPLY_TOO_LARGE';
+    this.#count = Math.max(1, Math.floor(this.#count / LESS));
+  }
+
+  /** After a full reply that was small and came soon. */
+  #askForMore(request: Request, entries: number, bytes: number): void {
+    const { feedCount, replyGraceMs } = this.#tuning;
+    if (this.#count === feedCount || entries < request.count) return;
+    const tookMs = this.#runtime.monotonicMs() - request.sentMs;
+    if (bytes < REPLY_MAX_BYTES / LESS && tookMs < replyGraceMs / LESS)
+      this.#count = Math.min(2 * this.#count, feedCount);
   }
 
   /** Sent after the entries were read and applied before them, so that none names a backend that is not read yet. */
   #readBackends(connection: Connection): Promise<unknown[]> {
     const { backendsKey, backendIdsKey } = this.#options;
+    const bounds = [BACKENDS_MAX, NAME_MAX_BYTES, BACKEND_ENTRY_MAX_BYTES];
     const replies = connection.transaction([
-      ['HGETALL', backendsKey],
-      ['HGETALL', backendIdsKey],
+      ['EVAL_RO', HASH_SCRIPT.text, 1, backendsKey, ...bounds, BACKENDS_MAX_BYTES],
+      ['EVAL_RO', HASH_SCRIPT.text, 1, backendIdsKey, ...bounds, BACKEND_IDS_MAX_BYTES],
     ]);
     replies.catch(() => undefined);
     return replies;
@@ -217,7 +279,7 @@ export class Feed {
     const bad = replies.find((reply) => !Array.isArray(reply));
     this.#backendsWanted = bad !== undefined;
     if (bad === undefined) this.#events.backends(replies[0] as Buffer[], replies[1] as Buffer[]);
-    else this.#events.backendsUnreadable(new SyncError('REDIS_REFUSED', `HGETALL: ${errorMessage(bad)}`));
+    else this.#events.backendsUnreadable(new SyncError('REDIS_REFUSED', `the backends' table: ${errorMessage(bad)}`));
     this.#backendsRead.resolve(() => true);
   }
 
@@ -230,15 +292,27 @@ export class Feed {
     this.#events.connected();
   }
 
-  #resolveCaughtUp(position: Position, serial: number): void {
+  #resolveCaughtUp(position: Position, info: StreamInfo, serial: number): void {
+    this.#caughtUp.reject(
+      new SyncError('SERVERS_DIFFER', 'the feed does not have an entry that was there when the sessions were read'),
+      (wanted) => serial > wanted.serial && compareStreamIds(info.last, wanted.id) < 0,
+    );
     this.#caughtUp.resolve((wanted) => serial > wanted.serial && compareStreamIds(position.last, wanted.id) >= 0);
   }
 }
 
-function advance(position: Position, entries: readonly FeedEntry[]): Position {
+/** @param info of a check that found no gap */
+function advance(position: Position, entries: readonly FeedEntry[], info: StreamInfo | null): Position {
   const last = entries.at(-1);
-  if (last === undefined) return position;
-  return { last: parseStreamId(last[0]), entriesAdded: position.entriesAdded + entries.length };
+  if (last === undefined && info === null) return position;
+  return {
+    ...position,
+    ...(info !== null && marksOf(info)),
+    ...(last !== undefined && {
+      last: parseStreamId(last[0]),
+      entriesAdded: position.entriesAdded + entries.length,
+    }),
+  };
 }
 
 /** @param streams XREAD's reply for one stream: null, or [[name, entries]] */

@@ -30,11 +30,14 @@ export type InstallResult =
   /** A newer one is there, and stays: other gateways and writers need it, and it does all that this one does. */
   | 'newer';
 
+/** What of a client is needed here; ioredis's client of a cluster has it too. */
+export type Caller = Pick<Redis, 'call'>;
+
 /**
  * Loads the library into Redis where it is missing or older.
  * @throws SyncError REDIS_REFUSED where Redis is older than 7.0 or the user may not call FUNCTION; REDIS_CLOSED
  */
-export async function installLibrary(redis: Redis): Promise<InstallResult> {
+export async function installLibrary(redis: Caller): Promise<InstallResult> {
   const listed = await send(redis, 'FUNCTION', 'LIST', 'LIBRARYNAME', LIBRARY_NAME, 'WITHCODE');
   const code = codeOf(listed);
   if (code === LIBRARY_CODE) return 'current';
@@ -43,11 +46,20 @@ export async function installLibrary(redis: Redis): Promise<InstallResult> {
   return code === null ? 'installed' : 'upgraded';
 }
 
+/**
+ * @param listed the reply to FUNCTION LIST LIBRARYNAME session_gateway WITHCODE, bulk strings as text or bytes
+ * @returns the version that is installed, 0 where it says none; null where none is
+ */
+export function installedVersion(listed: unknown): number | null {
+  const code = codeOf(listed);
+  return code === null ? null : (versionOf(code) ?? 0);
+}
+
 /** @param listed one library at most: [[name, value, …]] */
 function codeOf(listed: unknown): string | null {
   const library: unknown = Array.isArray(listed) ? listed[0] : undefined;
   if (!Array.isArray(library)) return null;
-  const at = library.indexOf('library_code');
+  const at = library.findIndex((field) => String(field) === 'library_code');
   return at < 0 ? null : String(library[at + 1]);
 }
 
@@ -95,12 +107,15 @@ type Text = string | Buffer;
  * await functions.sessionSet('3b1f…', 'web-1', 3_600_000);
  */
 export class Functions {
-  readonly #redis: Redis;
+  readonly #redis: Caller;
   readonly #keys: FunctionKeys;
+  readonly #install: () => Promise<unknown>;
 
-  constructor(redis: Redis, keys: FunctionKeys) {
+  /** @param install loads the library; in a cluster into every master */
+  constructor(redis: Caller, keys: FunctionKeys, install: () => Promise<unknown> = () => installLibrary(redis)) {
     this.#redis = redis;
     this.#keys = keys;
+    this.#install = install;
   }
 
   /** @param ttlMs 1 to 3155760000000 (100 years); a session without an end is not made this way */
@@ -170,7 +185,7 @@ export class Functions {
       reply = await call();
     } catch (error) {
       if (!(error instanceof SyncError) || !error.message.includes('Function not found')) throw refusal(name, error);
-      await installLibrary(this.#redis);
+      await this.#install();
       reply = await call().catch((again: unknown) => {
         throw refusal(name, again);
       });
@@ -196,7 +211,7 @@ function text(reply: readonly unknown[], at: number): string {
   return String(reply[at]);
 }
 
-async function send(redis: Redis, command: string, ...args: (Text | number)[]): Promise<unknown> {
+async function send(redis: Caller, command: string, ...args: (Text | number)[]): Promise<unknown> {
   try {
     return await redis.call(command, ...args);
   } catch (error) {

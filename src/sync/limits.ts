@@ -14,3 +14,10 @@ export const BACKEND_WEIGHT_MAX = 65_535;
 export const BACKEND_SHED_MAX = 10_000;
 /** An entry of the backends' hash, bytes. */
 export const BACKEND_ENTRY_MAX_BYTES = 4096;
+/** Entries of the backends' hash, and of that of their ids: every id once. */
+export const BACKENDS_MAX = BACKEND_ID_MAX;
+/** The names and values of those hashes, bytes: 65,535 backends with names of 60. */
+export const BACKENDS_MAX_BYTES = 9 * 2 ** 20;
+export const BACKEND_IDS_MAX_BYTES = 4 * 2 ** 20;
+/** One reply of Redis, bytes. Above a full page, a full reply of the feed and both hashes, however long their parts are. */
+export const REPLY_MAX_BYTES = 16 * 2 ** 20;

@@ -1,30 +1,25 @@
 /**
  * Reads snapshot pages from Redis by a server-side script, page.lua. May be imported by src/sync only.
  */
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import type { Connection } from './connection.ts';
+import type { Argument, Connection } from './connection.ts';
 import { SyncError } from './errors.ts';
 import type { PageChanges, PagesUnderWay } from './page-changes.ts';
 import type { Runtime } from './runtime.ts';
+import { evaluate, PAGE_SCRIPT } from './scripts.ts';
+import { type BackendSource, readArguments } from './session-forms.ts';
 import { parseStreamId, type StreamId } from './versions.ts';
-
-const SCRIPT = readFileSync(new URL('./page.lua', import.meta.url), 'utf8');
-const SCRIPT_SHA1 = createHash('sha1').update(SCRIPT).digest('hex');
 
 /** A SCAN that is over; also where one begins. */
 export const CURSOR_START = '0';
 
-/** Where a session's backend is named: in a field of a hash. */
-export interface BackendSource {
-  readonly in: 'hash';
-  readonly field: string;
-}
-
-export interface PagesOptions {
-  readonly feed: string;
+/** Which sessions there are, and what of them is read. */
+export interface SessionsOptions {
   readonly prefix: string;
   readonly backend: BackendSource;
+}
+
+export interface PagesOptions extends SessionsOptions {
+  readonly feed: string;
   /** COUNT of each SCAN. */
   readonly pageSize: number;
   /** For one page, ms. */
@@ -36,7 +31,7 @@ export interface Page {
   readonly cursor: string;
   /** The feed's last entry at the moment of the page. */
   readonly id: StreamId;
-  /** Key, backend (or null), end, from index 2 on: as page.lua says. */
+  /** Key, value (or null), end, from index 2 on: as page.lua says. */
   readonly records: readonly unknown[];
   readonly changes: PageChanges;
   /** From the request to the reply. */
@@ -48,14 +43,12 @@ export class Pages {
   readonly #runtime: Runtime;
   readonly #underWay: PagesUnderWay;
   readonly #options: PagesOptions;
-  readonly #pattern: string;
 
   constructor(connection: Connection, runtime: Runtime, underWay: PagesUnderWay, options: PagesOptions) {
     this.#connection = connection;
     this.#runtime = runtime;
     this.#underWay = underWay;
     this.#options = options;
-    this.#pattern = `${escapeGlob(options.prefix)}*`;
   }
 
   /**
@@ -66,11 +59,12 @@ export class Pages {
   async ask(cursor: string): Promise<Page> {
     const changes = this.#underWay.begin();
     const sentMs = this.#runtime.monotonicMs();
+    const { feed, pageSize, deadlineMs } = this.#options;
     try {
-      this.#connection.expectReplyWithin(this.#options.deadlineMs);
-      const reply = await this.#evaluate(cursor);
+      this.#connection.expectReplyWithin(deadlineMs);
+      const args = pageArguments(this.#options, cursor, pageSize);
+      const reply = asPage(await evaluate(this.#connection, PAGE_SCRIPT, [feed], args));
       this.#connection.expectNothing();
-      if (!Array.isArray(reply) || reply.length < 2) throw new SyncError('REDIS_REPLY', 'a page: found no list');
       return {
         cursor: String(reply[0]),
         id: parseStreamId(String(reply[1])),
@@ -83,22 +77,20 @@ export class Pages {
       throw error;
     }
   }
-
-  async #evaluate(cursor: string): Promise<unknown> {
-    const { feed, pageSize, backend } = this.#options;
-    const evaluate = (command: string, script: string): Promise<unknown> =>
-      this.#connection.call(command, script, 1, feed, cursor, this.#pattern, pageSize, backend.field);
-    try {
-      return await evaluate('EVALSHA_RO', SCRIPT_SHA1);
-    } catch (error) {
-      if (!(error instanceof SyncError) || !error.message.includes('NOSCRIPT')) throw error;
-      // With its text it is run and kept in one step; a flush can't come between the two.
-      return await evaluate('EVAL_RO', SCRIPT);
-    }
-  }
 }
 
-/** A pattern of SCAN that matches exactly `text`. */
+/** The ARGV of page.lua. */
+export function pageArguments({ prefix, backend }: SessionsOptions, cursor: string, pageSize: number): Argument[] {
+  return [cursor, `${escapeGlob(prefix)}*`, pageSize, ...readArguments(backend)];
+}
+
+/** @throws SyncError REDIS_REPLY where it is not what page.lua returns */
+export function asPage(reply: unknown): readonly unknown[] {
+  if (!Array.isArray(reply) || reply.length < 2) throw new SyncError('REDIS_REPLY', 'a page: found no list');
+  return reply;
+}
+
+/** A pattern of SCAN and PSUBSCRIBE that matches exactly `text`. */
 export function escapeGlob(text: string): string {
   return text.replaceAll(/[*?[\]\\^]/g, '\\$&');
 }

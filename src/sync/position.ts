@@ -7,27 +7,49 @@
  *     trimmed or deleted      |        still there
  *     e1  e2  e3  e4  e5      |  e6  e7  e8  e9
  *                                    ^last: entriesAdded of the position = 7, of the stream = 9
+ *
+ * Numbers alone do not tell a stream from another one that was put in its place and happens to have the same. So each check
+ * also remembers a landmark, the newest entry, and the next one looks whether it is still there.
  */
 import { SyncError } from './errors.ts';
-import { compareStreamIds, parseStreamId, type StreamId, ZERO_ID } from './versions.ts';
+import { compareStreamIds, parseStreamId, type StreamId } from './versions.ts';
 
-export interface Position {
+/** An entry of the stream that can be recognised. */
+export interface Landmark {
+  readonly id: StreamId;
+  /** Of its fields. */
+  readonly digest: string;
+}
+
+/** What the last check found, by which the next one knows the stream again. */
+export interface Marks {
+  /** Null where the stream had no entries. */
+  readonly landmark: Landmark | null;
+  /** Redis's replication id: another one after a restart, and on another master. Null where Redis does not tell. */
+  readonly history: string | null;
+}
+
+export interface Position extends Marks {
   /** The last entry read. */
   readonly last: StreamId;
   /** How many entries had ever been added to the stream when `last` was the newest. */
   readonly entriesAdded: number;
 }
 
-/** What XINFO STREAM says. */
+/** What stream.lua says. */
 export interface StreamInfo {
   readonly length: number;
   readonly last: StreamId;
   readonly maxDeleted: StreamId;
   readonly entriesAdded: number;
+  /** The oldest entry. */
+  readonly first: StreamId | null;
+  /** The newest entry. */
+  readonly newest: Landmark | null;
+  /** The digest of the entry whose id was asked for; null where there is none. */
+  readonly seen: string | null;
+  readonly history: string | null;
 }
-
-/** A stream that doesn't exist: one that is made later continues from here. */
-export const NO_STREAM: StreamInfo = { length: 0, last: ZERO_ID, maxDeleted: ZERO_ID, entriesAdded: 0 };
 
 /** How a gap shows. */
 export type GapKind =
@@ -35,12 +57,18 @@ export type GapKind =
   | 'last-id-went-back'
   /** Fewer entries were added than were read: likewise. */
   | 'count-went-back'
+  /** The landmark is not what it was, or it is gone though nothing was trimmed or deleted there: this is another stream. */
+  | 'replaced'
+  /** Another server, or one that was restarted, and no landmark to tell whether its stream is the same. */
+  | 'other-history'
   /** Entries that were not read were trimmed. */
   | 'trimmed'
   /** An entry that was not read was deleted. */
   | 'deleted'
   /** Not as many entries were read as were added: some came and went between two checks, or the stream is another one. */
-  | 'count-differs';
+  | 'count-differs'
+  /** An entry alone is larger than a reply may be: what it says is not known. */
+  | 'entry-too-large';
 
 /**
  * @param position from which the entries of the reply were read
@@ -51,37 +79,62 @@ export type GapKind =
 export function findGap(position: Position, info: StreamInfo, entries: number, atEnd: boolean): GapKind | null {
   if (compareStreamIds(info.last, position.last) < 0) return 'last-id-went-back';
   if (info.entriesAdded < position.entriesAdded) return 'count-went-back';
+  const known = recognise(position, info);
+  if (known !== null) return known;
   if (info.entriesAdded - info.length > position.entriesAdded) return 'trimmed';
   if (compareStreamIds(info.maxDeleted, position.last) > 0) return 'deleted';
   if (atEnd && position.entriesAdded + entries !== info.entriesAdded) return 'count-differs';
   return null;
 }
 
+function recognise({ landmark, history }: Marks, info: StreamInfo): 'replaced' | 'other-history' | null {
+  if (landmark !== null) {
+    if (info.seen === landmark.digest) return null;
+    if (info.seen !== null) return 'replaced';
+    const trimmed = info.first === null || compareStreamIds(info.first, landmark.id) > 0;
+    const deleted = compareStreamIds(info.maxDeleted, landmark.id) >= 0;
+    if (!trimmed && !deleted) return 'replaced';
+  }
+  return history !== null && info.history !== null && history !== info.history ? 'other-history' : null;
+}
+
+/** The stream's end: where one goes on after a gap, once everything is read again. */
+export function endOf(info: StreamInfo): Position {
+  return { last: info.last, entriesAdded: info.entriesAdded, ...marksOf(info) };
+}
+
+export function marksOf({ newest, history }: StreamInfo): Marks {
+  return { landmark: newest, history };
+}
+
 /**
- * @param reply of XINFO STREAM in RESP2: name, value, name, value, …; or an Error where there is no stream
- * @throws SyncError REDIS_TOO_OLD; REDIS_REFUSED for every other error than a missing key
+ * @param reply of stream.lua; or an Error
+ * @throws SyncError REDIS_TOO_OLD, REDIS_REFUSED, REDIS_REPLY
  */
 export function parseStreamInfo(reply: unknown): StreamInfo {
-  if (reply instanceof Error) {
-    if (reply.message.startsWith('ERR no such key')) return NO_STREAM;
-    throw new SyncError('REDIS_REFUSED', `XINFO: ${reply.message}`, { cause: reply });
+  if (reply instanceof Error) throw new SyncError('REDIS_REFUSED', `XINFO: ${reply.message}`, { cause: reply });
+  if (!Array.isArray(reply) || reply.length !== 9) {
+    throw new SyncError('REDIS_REPLY', 'XINFO STREAM: found no list of nine');
   }
-  if (!Array.isArray(reply)) throw new SyncError('REDIS_REPLY', 'XINFO STREAM: found no list');
-  const fields = new Map<string, unknown>();
-  for (let i = 0; i + 1 < reply.length; i += 2) fields.set(String(reply[i]), reply[i + 1]);
-  if (!fields.has('entries-added')) {
+  const [length, last, maxDeleted, entriesAdded, first, newest, digest, seen, history] = reply.map(String) as Nine;
+  if (entriesAdded === '') {
     throw new SyncError('REDIS_TOO_OLD', 'XINFO STREAM: found no entries-added, needed: Redis 7.0 or newer');
   }
   return {
-    length: number(fields, 'length'),
-    last: parseStreamId(String(fields.get('last-generated-id'))),
-    maxDeleted: parseStreamId(String(fields.get('max-deleted-entry-id'))),
-    entriesAdded: number(fields, 'entries-added'),
+    length: number('length', length),
+    last: parseStreamId(last),
+    maxDeleted: parseStreamId(maxDeleted),
+    entriesAdded: number('entries-added', entriesAdded),
+    first: first === '' ? null : parseStreamId(first),
+    newest: newest === '' ? null : { id: parseStreamId(newest), digest },
+    seen: seen === '' ? null : seen,
+    history: history === '' ? null : history,
   };
 }
 
-function number(fields: ReadonlyMap<string, unknown>, name: string): number {
-  const value = fields.get(name);
-  if (typeof value !== 'number') throw new SyncError('REDIS_REPLY', `XINFO STREAM: found no number for ${name}`);
-  return value;
+type Nine = [string, string, string, string, string, string, string, string, string];
+
+function number(name: string, text: string): number {
+  if (!/^\d{1,19}$/.test(text)) throw new SyncError('REDIS_REPLY', `XINFO STREAM: found no number for ${name}`);
+  return Number(text);
 }

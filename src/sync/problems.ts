@@ -7,13 +7,15 @@ import type { Runtime } from './runtime.ts';
 
 /** Every kind, with what it means and what became of the thing. */
 export const PROBLEMS = {
-  'record-type': 'a key under the session prefix is not a hash: no session',
+  'record-type': 'a key under the session prefix is of another type than sessions.backend says: no session',
   'record-sid': 'a session id is empty or longer than 1024 bytes: no session',
+  'record-json': 'a session record is not JSON, or is longer than 65536 bytes: no session',
   'record-no-backend': 'a session record has no backend field: no session',
   'record-backend': 'a backend name in a session record is empty or longer than 256 bytes: no session',
   'record-expiry': 'a session record expires after the year 9999: taken for the end of that year',
   'unknown-backend': 'a session names a backend that gateway:backends does not have: lookups find nothing',
   'feed-id': 'the id of a feed entry is beyond the year 2248: records of that time have no exact version',
+  'feed-entry-size': 'a feed entry alone is larger than 16 MiB: not read, all sessions are read again in its place',
   'feed-op': 'a feed entry has no op: ignored',
   'feed-unknown-op': 'a feed entry has an op that this version does not know: ignored',
   'feed-sid': 'a set or del in the feed has no sid, or one that is empty or longer than 1024 bytes: ignored',

@@ -1,26 +1,31 @@
 /**
- * Applies the session records of a snapshot page to the session table (docs/redis.md, "Sessions").
+ * Applies session records, as record.lua reads them, to the session table (docs/redis.md, "Sessions").
  * May be imported by src/sync only.
  */
 import { hash as digest } from 'node:crypto';
 import { SyncError } from './errors.ts';
 import type { KnownBackends } from './known-backends.ts';
-import { EXPIRES_MAX_MS, NAME_MAX_BYTES, SID_MAX_BYTES } from './limits.ts';
+import { EXPIRES_MAX_MS, SID_MAX_BYTES } from './limits.ts';
 import type { Page } from './pages.ts';
-import type { Problems } from './problems.ts';
-import type { SessionTable } from './table.ts';
+import type { ProblemKind, Problems } from './problems.ts';
+import { type BackendSource, backendIn } from './session-forms.ts';
+import type { SessionTable, Version } from './table.ts';
 import { formatStreamId, VersionCell } from './versions.ts';
 
-/** What page.lua puts in the place of an end. */
+/** What record.lua puts in the place of an end. */
 const NEVER = -1;
 const GONE = -2;
-const NOT_A_HASH = -3;
+const OTHER_TYPE = -3;
+const TOO_LONG = -4;
+/** Another node of the cluster has the key. */
+export const ELSEWHERE = -5;
 
 export interface RecordsParts {
   readonly table: SessionTable;
   readonly backends: KnownBackends;
   readonly problems: Problems;
   readonly prefix: string;
+  readonly backend: BackendSource;
 }
 
 export class Records {
@@ -28,6 +33,7 @@ export class Records {
   readonly #backends: KnownBackends;
   readonly #problems: Problems;
   readonly #prefixLength: number;
+  readonly #source: BackendSource;
   readonly #version = new VersionCell();
 
   constructor(parts: RecordsParts) {
@@ -35,6 +41,7 @@ export class Records {
     this.#backends = parts.backends;
     this.#problems = parts.problems;
     this.#prefixLength = Buffer.byteLength(parts.prefix);
+    this.#source = parts.backend;
   }
 
   /**
@@ -51,33 +58,52 @@ export class Records {
     let sessions = 0;
     const { records } = page;
     for (let i = 2; i + 2 < records.length; i += 3) {
-      const key = records[i] as Buffer;
-      if (this.#applyOne(page, key, records[i + 1] as Buffer | null, records[i + 2] as number)) sessions += 1;
+      const hash = this.#hashOf(records[i] as Buffer);
+      if (hash === null || page.changes.isNewer(hash, page.id)) continue;
+      if (this.#put(hash, records[i + 1] as Buffer | null, records[i + 2] as number, this.#version)) sessions += 1;
     }
     return sessions;
   }
 
-  #applyOne(page: Page, key: Buffer, backend: Buffer | null, ends: number): boolean {
-    if (ends === GONE) return false;
-    if (ends === NOT_A_HASH) return this.#refuse('record-type');
+  /**
+   * Queues one key as it was just read: its session, or the removal of what is held for it; the caller flushes the table.
+   * @param value and `ends`: as record.lua returns them
+   * @returns whether it is a session
+   */
+  applyKey(key: Buffer, value: Buffer | null, ends: number, version: Version): boolean {
+    const hash = this.#hashOf(key);
+    if (hash === null) return false;
+    if (this.#put(hash, value, ends, version)) return true;
+    this.#table.remove(hash, version);
+    return false;
+  }
+
+  /** @returns null, and the problem is counted, where there is no session id or it is too long */
+  #hashOf(key: Buffer): string | null {
     const sid = key.subarray(this.#prefixLength);
-    if (sid.length === 0 || sid.length > SID_MAX_BYTES) return this.#refuse('record-sid');
-    if (backend === null) return this.#refuse('record-no-backend');
-    if (backend.length === 0 || backend.length > NAME_MAX_BYTES) return this.#refuse('record-backend');
+    if (sid.length > 0 && sid.length <= SID_MAX_BYTES) return digest('sha256', sid, 'hex');
+    this.#problems.count('record-sid');
+    return null;
+  }
+
+  #put(hash: string, value: Buffer | null, ends: number, version: Version): boolean {
+    if (ends === GONE) return false;
+    if (ends === OTHER_TYPE) return this.#refuse('record-type');
+    if (ends === TOO_LONG) return this.#refuse(this.#source.in === 'json' ? 'record-json' : 'record-backend');
+    const backend = backendIn(this.#source, value);
+    if (typeof backend === 'string') return this.#refuse(backend);
     let expiresMs = ends === NEVER ? 0 : ends;
     if (expiresMs > EXPIRES_MAX_MS) {
       expiresMs = EXPIRES_MAX_MS;
       this.#problems.count('record-expiry');
     }
-    const hash = digest('sha256', sid, 'hex');
-    if (page.changes.isNewer(hash, page.id)) return false;
     const backendId = this.#backends.idOf(backend);
     if (backendId === 0) this.#problems.count('unknown-backend');
-    this.#table.put(hash, this.#version, expiresMs, backendId);
+    this.#table.put(hash, version, expiresMs, backendId);
     return true;
   }
 
-  #refuse(kind: 'record-type' | 'record-sid' | 'record-no-backend' | 'record-backend'): false {
+  #refuse(kind: ProblemKind): false {
     this.#problems.count(kind);
     return false;
   }

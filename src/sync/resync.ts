@@ -1,24 +1,22 @@
 /**
- * Resyncs: reads all sessions from Redis under a new generation, and makes the table that generation's once the
- * feed is applied up to the last page. One at a time; a gap in the feed starts it over.
+ * Resyncs: reads all sessions from Redis under a new generation, and makes the table that generation's once all that
+ * happened meanwhile is applied too. One at a time; a gap starts it over.
  * May be imported by src/sync only.
  */
-import { Connection } from './connection.ts';
-import type { Feed } from './feed.ts';
-import type { PagesUnderWay } from './page-changes.ts';
-import { CURSOR_START, type Page, Pages, type PagesOptions } from './pages.ts';
-import type { ConnectionOptions } from './redis-options.ts';
+import { CURSOR_START } from './pages.ts';
 import { Backoff, type Runtime, sleep } from './runtime.ts';
+import type { Snapshot, SnapshotPage, SnapshotSource } from './snapshot.ts';
 import type { Tuning } from './tuning.ts';
-import { type StreamId, ZERO_ID } from './versions.ts';
 
 /** Why everything is read again; a later one in this list goes before an earlier one. */
 export const RESYNC_REASONS = [
   /** A periodic comparison, paced. */
   'reconcile',
+  /** Sessions found the table full, and there is room now. */
+  'room',
   /** Sessions name a backend that has become known, or whose id has changed. */
   'backends',
-  /** Entries of the feed were missed. */
+  /** Changes were missed. */
   'gap',
   /** The first load. */
   'start',
@@ -39,15 +37,14 @@ export interface ResyncEvents {
   started(reason: ResyncReason): void;
   /** The table is to take a new generation, and to forget what earlier records named. */
   begin(): void;
-  /** Queues a page's records and flushes the table. @returns how many sessions */
-  apply(page: Page): number;
+  /** A page is in the table. */
+  page(): void;
   /** The table is to be the new generation's. */
   commit(progress: ResyncProgress): void;
   failed(reason: ResyncReason, error: unknown): void;
 }
 
-export interface ResyncOptions extends Omit<PagesOptions, 'pageSize' | 'deadlineMs'> {
-  readonly redis: ConnectionOptions;
+export interface ResyncOptions {
   /** From the end of one resync to the next periodic one, ms, less or more by up to a tenth. */
   readonly reconcileEveryMs: number;
 }
@@ -59,12 +56,14 @@ export class Resync {
   readonly #options: ResyncOptions;
   readonly #runtime: Runtime;
   readonly #tuning: Tuning;
-  readonly #feed: Feed;
-  readonly #underWay: PagesUnderWay;
+  readonly #source: SnapshotSource;
   readonly #events: ResyncEvents;
   /** After a failure, and after a gap that came at once. */
   readonly #backoff: Backoff;
   readonly #gapBackoff: Backoff;
+  /** A table that is always too small must not be one long scan. */
+  readonly #roomBackoff: Backoff;
+  #roomGapMs = 0;
   #pending: ResyncReason | null = null;
   #attempt: { readonly progress: ResyncProgress; readonly controller: AbortController } | null = null;
   #wake: AbortController | null = null;
@@ -74,22 +73,15 @@ export class Resync {
   #retryMs = Number.NEGATIVE_INFINITY;
   #reconcileMs = Number.POSITIVE_INFINITY;
 
-  constructor(
-    options: ResyncOptions,
-    runtime: Runtime,
-    tuning: Tuning,
-    feed: Feed,
-    underWay: PagesUnderWay,
-    events: ResyncEvents,
-  ) {
+  constructor(options: ResyncOptions, runtime: Runtime, tuning: Tuning, source: SnapshotSource, events: ResyncEvents) {
     this.#options = options;
     this.#runtime = runtime;
     this.#tuning = tuning;
-    this.#feed = feed;
-    this.#underWay = underWay;
+    this.#source = source;
     this.#events = events;
     this.#backoff = new Backoff(runtime, tuning.backoffMinMs, tuning.backoffMaxMs);
     this.#gapBackoff = new Backoff(runtime, tuning.backoffMinMs, tuning.backoffMaxMs);
+    this.#roomBackoff = new Backoff(runtime, tuning.roomResyncGapMinMs, tuning.roomResyncGapMaxMs);
   }
 
   get progress(): Readonly<ResyncProgress> | null {
@@ -100,8 +92,21 @@ export class Resync {
   request(reason: ResyncReason): void {
     const running = this.#attempt?.progress.reason;
     if (reason === 'gap') this.#settle();
+    if (reason === 'room' && this.#pending === null) this.#roomGapMs = this.#roomBackoff.nextMs();
     if (this.#pending === null || rank(reason) > rank(this.#pending)) this.#pending = reason;
-    if (reason === 'gap' || running === 'reconcile') this.#attempt?.controller.abort();
+    if (reason === 'gap' || (running === 'reconcile' && reason !== 'room')) this.#attempt?.controller.abort();
+    this.#wake?.abort();
+  }
+
+  /** All sessions were stored; the next time that some are not, room is made use of soon again. */
+  stored(): void {
+    this.#roomBackoff.reset();
+  }
+
+  /** There is room for all: it need not wait as it does where some would be left out again. */
+  hurryRoom(): void {
+    if (this.#roomGapMs === 0) return;
+    this.#roomGapMs = 0;
     this.#wake?.abort();
   }
 
@@ -145,8 +150,12 @@ export class Resync {
 
   #dueMs(): number {
     if (this.#pending === null) return this.#reconcileMs;
+    const { backendsResyncGapMs, backendsResyncGapFactor, roomResyncGapFactor } = this.#tuning;
+    if (this.#pending === 'room') {
+      const gapMs = Math.max(this.#roomGapMs, roomResyncGapFactor * this.#tookMs);
+      return Math.min(this.#reconcileMs, Math.max(this.#retryMs, this.#endedMs + gapMs));
+    }
     if (this.#pending !== 'backends') return this.#retryMs;
-    const { backendsResyncGapMs, backendsResyncGapFactor } = this.#tuning;
     const gapMs = Math.max(backendsResyncGapMs, backendsResyncGapFactor * this.#tookMs);
     return Math.max(this.#retryMs, this.#endedMs + gapMs);
   }
@@ -157,7 +166,6 @@ export class Resync {
     this.#attempt = { progress, controller };
     this.#startedMs = this.#runtime.monotonicMs();
     this.#events.started(reason);
-    const restoreFeed = this.#feed.hurry();
     try {
       await this.#carryOut(progress, controller.signal);
       this.#ended();
@@ -169,7 +177,6 @@ export class Resync {
         if (!signal.aborted) this.#events.failed(reason, error);
       }
     } finally {
-      restoreFeed();
       this.#attempt = null;
     }
   }
@@ -182,59 +189,47 @@ export class Resync {
   }
 
   async #carryOut(progress: ResyncProgress, signal: AbortSignal): Promise<void> {
-    const { redis, feed, prefix, backend } = this.#options;
-    const { pageSize, pageDeadlineMs } = this.#tuning;
-    const connection = await Connection.open(redis, this.#runtime, signal);
+    const snapshot = await this.#source.open(signal);
     try {
       signal.throwIfAborted();
       this.#events.begin();
-      await this.#feed.refreshBackends(signal);
-      const options = { feed, prefix, backend, pageSize, deadlineMs: pageDeadlineMs };
-      const lastId = await this.#readPages(
-        new Pages(connection, this.#runtime, this.#underWay, options),
-        progress,
-        signal,
-      );
-      await this.#feed.caughtUp(lastId, signal);
+      await snapshot.readBackends(signal);
+      await this.#readPages(snapshot, progress, signal);
+      await snapshot.caughtUp(signal);
       signal.throwIfAborted();
       this.#events.commit(progress);
     } finally {
-      connection.drop();
+      snapshot.close();
     }
   }
 
-  /** Asks for the next page before this one is applied, but where it is paced. @returns the last page's feed id */
-  async #readPages(pages: Pages, progress: ResyncProgress, signal: AbortSignal): Promise<StreamId> {
+  /** Asks for the next page before this one is applied, but where it is paced. */
+  async #readPages(snapshot: Snapshot, progress: ResyncProgress, signal: AbortSignal): Promise<void> {
     const paced = progress.reason === 'reconcile';
-    let lastId = ZERO_ID;
-    let asked: Promise<Page> | null = pages.ask(CURSOR_START);
+    let asked: Promise<SnapshotPage> | null = snapshot.ask(CURSOR_START);
     try {
       while (asked !== null) {
-        const page: Page = await asked;
+        const page: SnapshotPage = await asked;
         asked = null;
-        try {
-          signal.throwIfAborted();
-          const more = page.cursor !== CURSOR_START;
-          if (more && !paced) asked = pages.ask(page.cursor);
-          progress.sessions += this.#events.apply(page);
-        } finally {
-          this.#underWay.end(page.changes);
-        }
+        if (signal.aborted) page.discard();
+        signal.throwIfAborted();
+        const more = page.cursor !== CURSOR_START;
+        if (more && !paced) asked = snapshot.ask(page.cursor);
+        progress.sessions += page.apply();
         progress.pages += 1;
-        lastId = page.id;
-        if (page.cursor !== CURSOR_START && paced) {
+        this.#events.page();
+        if (more && paced) {
           await sleep(this.#runtime, page.tookMs * (1 / this.#tuning.reconcileShare - 1), signal);
-          asked = pages.ask(page.cursor);
+          asked = snapshot.ask(page.cursor);
         }
       }
     } finally {
       // One that was asked for ahead is of no use any more.
       asked?.then(
-        (page) => this.#underWay.end(page.changes),
+        (page) => page.discard(),
         () => undefined,
       );
     }
-    return lastId;
   }
 }
 

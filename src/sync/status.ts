@@ -9,11 +9,11 @@ import type { ResyncProgress, ResyncReason } from './resync.ts';
 import type { FlushCounts } from './table.ts';
 
 export type SyncState =
-  /** No connection to Redis has got as far as the feed's first check. */
+  /** No connection to Redis has got as far as the feed's first check, or not every master is followed. */
   | 'connecting'
   /** The first load is under way. */
   | 'loading'
-  /** Entries were missed; everything is read again, and the feed is applied meanwhile. */
+  /** Changes were missed; everything is read again, and what changes meanwhile is applied. */
   | 'resyncing'
   | 'following';
 
@@ -21,6 +21,8 @@ export interface SyncStatus {
   readonly state: SyncState;
   /** The first load is in; never taken back. */
   readonly ready: boolean;
+  /** Null where the feed is followed. */
+  readonly notifications: NotificationsStatus | null;
   /** The last feed entry applied, as `ms-seq`, and how many had been added to the feed by then. */
   readonly position: { readonly id: string; readonly entriesAdded: number } | null;
   /** Entries that the feed had more than were applied, at the last check. */
@@ -43,7 +45,7 @@ export interface SyncStatus {
   /** Since the start. */
   readonly counts: {
     readonly feed: Readonly<FeedCounts>;
-    /** Connections to the feed that got as far as its first check. */
+    /** Connections that got as far as the feed's first check, or the subscription. */
     readonly connections: number;
     readonly pages: number;
     /** Begun, by reason. */
@@ -53,6 +55,16 @@ export interface SyncStatus {
     readonly table: Readonly<FlushCounts>;
     readonly problems: Readonly<Record<ProblemKind, number>>;
   };
+}
+
+export interface NotificationsStatus {
+  /** Flags of notify-keyspace-events that Redis lacks: changes are not seen. Null where it can't be asked, or wasn't yet. */
+  readonly missing: string | null;
+  /** Keys that changed and are not read yet. */
+  readonly pending: number;
+  /** Notifications that came, and keys that were read because of them, since the start. */
+  readonly events: number;
+  readonly reads: number;
 }
 
 export const BACKEND_FAULTS_MAX = 100;

@@ -1,29 +1,36 @@
 /**
  * The sync: keeps a session table equal to what Redis holds. May be imported by every floor above.
  *
- *     Redis ──▶ Feed ────────▶ FeedEntries ─▶ SessionTable
- *       │         │ gap                          ▲
- *       │         ▼                              │
- *       └─────▶ Resync ─ Pages ─▶ Records ───────┘
+ *     Redis ──▶ Feed ────────▶ FeedEntries ─▶ SessionTable         or         Redis ──▶ Notifications ─▶ Records ─▶ SessionTable
+ *       │         │ gap                          ▲                              │             │ gap    ▲
+ *       │         ▼                              │                              │             ▼        │ pages
+ *       └─────▶ Resync ─ Pages ─▶ Records ───────┘                              └──────────▶ Resync ───┘
  *
  * The table holds one generation at a time; a resync fills the next one while lookups still take both. No object is kept
  * for a session here, so the memory needed does not grow with their number.
  */
 import { type BackendFault, parseBackends } from './backends.ts';
+import type { SyncError } from './errors.ts';
 import { FailureLog } from './failure-log.ts';
 import { Feed } from './feed.ts';
-import { FeedEntries } from './feed-entries.ts';
+import { type FeedCounts, FeedEntries } from './feed-entries.ts';
+import { EVENTS_SETTING } from './keyspace-events.ts';
 import { KnownBackends } from './known-backends.ts';
 import type { Log } from './log.ts';
+import { type MissedEvents, Notifications } from './notifications.ts';
 import { PagesUnderWay } from './page-changes.ts';
-import type { BackendSource } from './pages.ts';
+import type { Page } from './pages.ts';
 import type { GapKind } from './position.ts';
 import { Problems } from './problems.ts';
 import { Records } from './records.ts';
-import { type RedisConfig, redisOptions } from './redis-options.ts';
+import type { RedisConfig } from './redis-options.ts';
+import { type RedisTarget, redisTarget } from './redis-target.ts';
 import { RESYNC_REASONS, Resync, type ResyncProgress, type ResyncReason } from './resync.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
+import type { BackendSource } from './session-forms.ts';
+import type { SnapshotSource } from './snapshot.ts';
 import { BACKEND_FAULTS_MAX, type SyncState, type SyncStatus } from './status.ts';
+import { StreamSource } from './stream-source.ts';
 import type { FlushCounts, SessionTable } from './table.ts';
 import { DEFAULT_TUNING, type Tuning } from './tuning.ts';
 import { formatStreamId } from './versions.ts';
@@ -38,6 +45,8 @@ export interface SyncOptions {
     readonly backend: BackendSource;
   };
   readonly feed: {
+    /** How changes become known; `stream` where it is absent. */
+    readonly from?: 'stream' | 'notifications';
     readonly stream: string;
     /** From the end of one full comparison with Redis to the next, ms. */
     readonly reconcileEveryMs: number;
@@ -48,6 +57,23 @@ export interface SyncOptions {
   readonly tuning?: Partial<Tuning>;
 }
 
+/** One of the two ways to follow Redis. */
+interface Follower {
+  readonly connected: boolean;
+  readonly connections: number;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+interface Following {
+  readonly follower: Follower;
+  readonly source: SnapshotSource;
+  /** What only this way has to tell. */
+  status(): Pick<SyncStatus, 'position' | 'lagEntries' | 'notifications'>;
+  readonly entries: Readonly<FeedCounts>;
+}
+
+const NO_ENTRIES: FeedCounts = { set: 0, del: 0, denied: 0, fact: 0, backends: 0, other: 0 };
+
 export class Sync {
   readonly #options: SyncOptions;
   readonly #table: SessionTable;
@@ -55,20 +81,24 @@ export class Sync {
   readonly #problems: Problems;
   readonly #failures: FailureLog;
   readonly #backends = new KnownBackends();
-  readonly #underWay = new PagesUnderWay();
-  readonly #entries: FeedEntries;
   readonly #records: Records;
-  readonly #feed: Feed;
+  readonly #following: Following;
   readonly #resync: Resync;
   readonly #stopping = new AbortController();
   #running: Promise<unknown> | null = null;
 
   #ready = false;
-  /** Entries were missed and not made up for: the table is not what Redis holds. */
+  #noBackends = false;
+  /** Entries were missed, or backends have other ids, and it is not made up for: the table is not what Redis holds. */
   #behind = true;
+  /** Backends have got other ids since the resync that runs began, or the last one. */
+  #outdatedSinceBegin = false;
   /** When the feed's end was last reached since the last gap. */
   #atEndMs: number | null = null;
   #inStepMs: number | null = null;
+  /** Sessions that found the table full and are not stored yet, and those of them since the last resync began. */
+  #refused = 0;
+  #refusedSinceBegin = 0;
   #faults: readonly BackendFault[] = [];
   #lastResync: SyncStatus['lastResync'] = null;
   #pages = 0;
@@ -78,7 +108,7 @@ export class Sync {
 
   /** Connects to nothing yet. @throws TypeError, RangeError where an option is impossible */
   constructor(options: SyncOptions) {
-    const { table, names, sessions, feed, log } = options;
+    const { table, sessions, feed, log } = options;
     if (!(feed.reconcileEveryMs > 0)) {
       throw new RangeError(`feed.reconcileEveryMs: found ${feed.reconcileEveryMs}, allowed: more than 0`);
     }
@@ -90,67 +120,30 @@ export class Sync {
     this.#problems = new Problems(runtime, log);
     this.#failures = new FailureLog(runtime, log);
     const parts = { table, backends: this.#backends, problems: this.#problems };
-    this.#entries = new FeedEntries({ ...parts, pages: this.#underWay });
-    this.#records = new Records({ ...parts, prefix: sessions.prefix });
-    this.#feed = new Feed(
-      {
-        redis: redisOptions(options.redis, 'session-gateway-feed'),
-        stream: feed.stream,
-        backendsKey: `${names}backends`,
-        backendIdsKey: `${names}backend-ids`,
+    this.#records = new Records({ ...parts, ...sessions });
+    const redis = redisTarget(options.redis, runtime);
+    this.#following =
+      feed.from === 'notifications' ? this.#byNotifications(redis, tuning) : this.#byStream(redis, tuning, parts);
+    this.#resync = new Resync({ reconcileEveryMs: feed.reconcileEveryMs }, runtime, tuning, this.#following.source, {
+      started: (reason) => {
+        this.#resyncs[reason] += 1;
+        log('info', 'resync-started', { reason });
       },
-      runtime,
-      tuning,
-      {
-        connected: () => this.#connected(),
-        failed: (error) => this.#failures.note('feed-failed', error),
-        gap: (kind) => this.#gap(kind),
-        backends: (entries, ids) => this.#setBackends(entries, ids),
-        backendsUnreadable: (error) => {
-          this.#problems.count('backends-table');
-          this.#failures.note('backends-unreadable', error);
-        },
-        apply: (entries) => {
-          this.#entries.apply(entries, runtime.wallMs());
-          this.#flush();
-        },
-        atEnd: (monotonicMs) => this.#atEnd(monotonicMs),
+      begin: () => {
+        table.beginGeneration();
+        this.#refusedSinceBegin = 0;
+        this.#outdatedSinceBegin = false;
+        this.#backends.forgetUnknown();
       },
-    );
-    this.#resync = new Resync(
-      {
-        redis: redisOptions(options.redis, 'session-gateway-resync'),
-        feed: feed.stream,
-        prefix: sessions.prefix,
-        backend: sessions.backend,
-        reconcileEveryMs: feed.reconcileEveryMs,
+      page: () => {
+        this.#pages += 1;
       },
-      runtime,
-      tuning,
-      this.#feed,
-      this.#underWay,
-      {
-        started: (reason) => {
-          this.#resyncs[reason] += 1;
-          log('info', 'resync-started', { reason });
-        },
-        begin: () => {
-          this.#table.beginGeneration();
-          this.#backends.forgetUnknown();
-        },
-        apply: (page) => {
-          const sessions = this.#records.apply(page);
-          this.#flush();
-          this.#pages += 1;
-          return sessions;
-        },
-        commit: (progress) => this.#commit(progress),
-        failed: (reason, error) => {
-          this.#resyncsFailed += 1;
-          this.#failures.note('resync-failed', error, { reason });
-        },
+      commit: (progress) => this.#commit(progress),
+      failed: (reason, error) => {
+        this.#resyncsFailed += 1;
+        this.#failures.note('resync-failed', error, { reason });
       },
-    );
+    });
   }
 
   /**
@@ -164,7 +157,7 @@ export class Sync {
     signal?.addEventListener('abort', stop);
     if (signal?.aborted) stop();
     const { signal: stopping } = this.#stopping;
-    this.#running = Promise.all([this.#feed.run(stopping), this.#resync.run(stopping)]).finally(() =>
+    this.#running = Promise.all([this.#following.follower.run(stopping), this.#resync.run(stopping)]).finally(() =>
       signal?.removeEventListener('abort', stop),
     );
   }
@@ -176,20 +169,18 @@ export class Sync {
   }
 
   status(): SyncStatus {
-    const position = this.#feed.position;
     return {
       state: this.#state(),
       ready: this.#ready,
-      position: position === null ? null : { id: formatStreamId(position.last), entriesAdded: position.entriesAdded },
-      lagEntries: this.#feed.lagEntries,
+      ...this.#following.status(),
       inStepMs: this.#inStepMs,
       lastError: this.#failures.last,
       resync: this.#resync.progress,
       lastResync: this.#lastResync,
       backends: { known: this.#backends.byName.size, faults: this.#faults, unknown: this.#backends.unknown() },
       counts: {
-        feed: { ...this.#entries.counts },
-        connections: this.#feed.connections,
+        feed: { ...this.#following.entries },
+        connections: this.#following.follower.connections,
         pages: this.#pages,
         resyncs: { ...this.#resyncs },
         resyncsFailed: this.#resyncsFailed,
@@ -200,17 +191,112 @@ export class Sync {
   }
 
   #state(): SyncState {
-    if (!this.#feed.connected) return 'connecting';
+    if (!this.#following.follower.connected) return 'connecting';
     if (!this.#ready) return 'loading';
-    return this.#behind ? 'resyncing' : 'following';
+    return this.#behind || this.#lacks() ? 'resyncing' : 'following';
   }
 
-  #connected(): void {
-    this.#failures.over('feed-failed');
-    this.#options.log('info', 'connected', { feed: this.#options.feed.stream });
+  #byStream(
+    redis: RedisTarget,
+    tuning: Tuning,
+    parts: { table: SessionTable; backends: KnownBackends; problems: Problems },
+  ): Following {
+    const runtime = this.#runtime;
+    const { feed, names, sessions, log } = this.#options;
+    const { stream } = feed;
+    const underWay = new PagesUnderWay();
+    const entries = new FeedEntries({ ...parts, pages: underWay });
+    const follower = new Feed(
+      { redis, stream, backendsKey: `${names}backends`, backendIdsKey: `${names}backend-ids` },
+      runtime,
+      tuning,
+      {
+        connected: () => {
+          this.#failures.over('feed-failed');
+          log('info', 'connected', { feed: stream });
+        },
+        failed: (error) => this.#failures.note('feed-failed', error),
+        gap: (kind) => this.#gap(kind),
+        backends: (table, ids) => this.#setBackends(table, ids),
+        backendsUnreadable: (error) => this.#backendsUnreadable(error),
+        apply: (read) => {
+          entries.apply(read, runtime.wallMs());
+          this.#flush();
+        },
+        atEnd: (monotonicMs) => this.#atEnd(monotonicMs),
+      },
+    );
+    const apply = (page: Page): number => {
+      const number = this.#records.apply(page);
+      this.#flush();
+      return number;
+    };
+    return {
+      follower,
+      source: new StreamSource({ redis, stream, ...sessions, feed: follower, underWay, runtime, tuning, apply }),
+      status: () => {
+        const { position, lagEntries } = follower;
+        const shown = position && { id: formatStreamId(position.last), entriesAdded: position.entriesAdded };
+        return { position: shown, lagEntries, notifications: null };
+      },
+      entries: entries.counts,
+    };
   }
 
-  #gap(kind: GapKind | 'start'): void {
+  #byNotifications(redis: RedisTarget, tuning: Tuning): Following {
+    const { names, sessions, log } = this.#options;
+    const follower = new Notifications(
+      { redis, ...sessions, backendsKey: `${names}backends`, backendIdsKey: `${names}backend-ids` },
+      this.#runtime,
+      tuning,
+      {
+        connected: (masters) => {
+          this.#failures.over('notifications-failed');
+          log('info', 'connected', { masters });
+        },
+        failed: (error) => this.#failures.note('notifications-failed', error),
+        gap: (kind) => this.#gap(kind),
+        slotsMoved: () => this.#resync.request('reconcile'),
+        eventsMissing: (missing) => this.#eventsMissing(missing),
+        backends: (table, ids) => this.#setBackends(table, ids),
+        backendsUnreadable: (error) => this.#backendsUnreadable(error),
+        apply: (key, value, ends, version) => this.#records.applyKey(key, value, ends, version),
+        flush: () => this.#flush(),
+        atEnd: (monotonicMs) => {
+          this.#failures.over('notifications-failed');
+          this.#atEnd(monotonicMs);
+        },
+      },
+    );
+    return {
+      follower,
+      source: follower,
+      status: () => {
+        const { missingEvents: missing, pending, counts } = follower;
+        return { position: null, lagEntries: null, notifications: { missing, pending, ...counts } };
+      },
+      entries: NO_ENTRIES,
+    };
+  }
+
+  /** Redis sends what it sends: without the events the table is right after each full comparison only. */
+  #eventsMissing(missing: string | null): void {
+    const { log } = this.#options;
+    if (missing === '') {
+      log('info', 'events-sent', { setting: EVENTS_SETTING });
+    } else if (missing === null) {
+      const meaning =
+        'Redis does not tell this user whether it sends notifications: see that it has K and A, or Kg$hxe';
+      log('warn', 'events-unknown', { setting: EVENTS_SETTING, meaning });
+    } else {
+      const meaning =
+        'Redis does not send these: changes are found by full comparisons only. `gateway doctor --set-notifications` adds them';
+      log('error', 'events-missing', { setting: EVENTS_SETTING, missing, meaning });
+    }
+  }
+
+  #gap(kind: GapKind | MissedEvents): void {
+    if (kind === 'entry-too-large') this.#problems.count('feed-entry-size');
     this.#behind = true;
     this.#atEndMs = null;
     // The entries that follow may have lower ids than what is held: in a new generation they count all the same.
@@ -224,14 +310,41 @@ export class Sync {
     for (const { kind } of faults) this.#problems.count(kind);
     this.#faults = faults.slice(0, BACKEND_FAULTS_MAX);
     this.#failures.over('backends-unreadable');
+    this.#noteWhetherEmpty(entries.length === 0);
     this.#table.setBackends(backends);
-    if (this.#backends.replace(backends)) this.#resync.request('backends');
+    if (!this.#backends.replace(backends)) return;
+    // Sessions are stored under the id of another backend, or of none, until they have been read again.
+    this.#behind = true;
+    this.#outdatedSinceBegin = true;
+    this.#resync.request('backends');
+  }
+
+  /** A Redis that came back without its data has no backends, and no functions for writers either. */
+  #noteWhetherEmpty(empty: boolean): void {
+    if (empty === this.#noBackends) return;
+    this.#noBackends = empty;
+    if (!empty) return;
+    const table = `${this.#options.names}backends`;
+    const advice = `restore Redis' data, or run "gateway redis install" and "gateway backend set"`;
+    this.#options.log('warn', 'no-backends', { table, meaning: `it is empty, so no session is found: ${advice}` });
+  }
+
+  #backendsUnreadable(error: SyncError): void {
+    this.#problems.count('backends-table');
+    this.#failures.note('backends-unreadable', error);
   }
 
   #atEnd(monotonicMs: number): void {
     this.#atEndMs = Math.floor(monotonicMs);
-    if (!this.#behind) this.#markInStep(this.#atEndMs);
+    if (!this.#behind && !this.#lacks()) this.#markInStep(this.#atEndMs);
+    if (this.#lacks() && this.#resync.progress === null) this.#resync.request('room');
+    if (this.#lacks() && this.#table.room >= this.#refused) this.#resync.hurryRoom();
     this.#problems.report();
+  }
+
+  /** Sessions that found the table full would find a place now. While it is full, it holds what it can, and that is in step. */
+  #lacks(): boolean {
+    return this.#refused > 0 && this.#table.room > 0;
   }
 
   #markInStep(monotonicMs: number): void {
@@ -243,17 +356,22 @@ export class Sync {
     const counts = this.#table.flush();
     for (const key of Object.keys(counts) as (keyof FlushCounts)[]) this.#changes[key] += counts[key];
     if (counts.refused > 0) this.#problems.count('table-full', counts.refused);
+    this.#refused += counts.refused;
+    this.#refusedSinceBegin += counts.refused;
     this.#problems.report();
   }
 
   #commit(progress: ResyncProgress): void {
     this.#table.commitGeneration();
-    this.#behind = false;
-    if (this.#atEndMs !== null) this.#markInStep(this.#atEndMs);
+    this.#behind = this.#outdatedSinceBegin;
+    this.#refused = this.#refusedSinceBegin;
+    if (!this.#behind && !this.#lacks() && this.#atEndMs !== null) this.#markInStep(this.#atEndMs);
+    if (this.#refused === 0) this.#resync.stored();
     this.#failures.over('resync-failed');
     const endedMs = this.#runtime.wallMs();
     this.#lastResync = { ...progress, endedMs };
     const { reason, pages, sessions } = progress;
+    this.#pages += pages;
     this.#options.log('info', 'resync-done', { reason, pages, sessions, tookMs: endedMs - progress.startedMs });
     if (this.#ready) return;
     this.#ready = true;

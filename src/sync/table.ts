@@ -52,6 +52,8 @@ export interface SessionTable {
   remove(hash: string, version: Version): void;
   /** Carries out what is queued. A queue that is full flushes by itself; what that did is part of the next `flush`'s counts. */
   flush(): FlushCounts;
+  /** New sessions that find a place now; what is dead and not collected yet takes one too. */
+  readonly room: number;
 
   /** From now on sessions are stored under the next generation; lookups still take both. */
   beginGeneration(): void;

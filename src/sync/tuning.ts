@@ -18,6 +18,10 @@ export interface Tuning {
   readonly pageSize: number;
   /** How long one snapshot page may take, ms. */
   readonly pageDeadlineMs: number;
+  /** Keys that changed are read so many at once. */
+  readonly keysAtOnce: number;
+  /** Keys of one master that changed and are not read yet; what is more is made up for by a resync. */
+  readonly pendingKeysMax: number;
   /** Waits between tries, for a connection and for a resync, ms. */
   readonly backoffMinMs: number;
   readonly backoffMaxMs: number;
@@ -27,6 +31,10 @@ export interface Tuning {
   readonly backendsResyncGapMs: number;
   /** … and so many times what the last resync took. */
   readonly backendsResyncGapFactor: number;
+  /** The same for one that makes use of room in a table that was full: from min to max, ms, doubling while it is too small. */
+  readonly roomResyncGapMinMs: number;
+  readonly roomResyncGapMaxMs: number;
+  readonly roomResyncGapFactor: number;
   /** The share of the time that Redis works for a periodic reconcile, 0 to 1. */
   readonly reconcileShare: number;
 }
@@ -39,10 +47,15 @@ export const DEFAULT_TUNING: Tuning = {
   feedCount: 2000,
   pageSize: 500,
   pageDeadlineMs: 10_000,
+  keysAtOnce: 2000,
+  pendingKeysMax: 100_000,
   backoffMinMs: 100,
   backoffMaxMs: 3000,
   gapSettleMs: 10_000,
   backendsResyncGapMs: 250,
   backendsResyncGapFactor: 3,
+  roomResyncGapMinMs: 1000,
+  roomResyncGapMaxMs: 300_000,
+  roomResyncGapFactor: 10,
   reconcileShare: 0.1,
 };

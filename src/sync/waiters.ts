@@ -5,6 +5,7 @@
 interface Waiter<Wanted> {
   readonly wanted: Wanted;
   readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
 }
 
 export class Waiters<Wanted> {
@@ -24,6 +25,10 @@ export class Waiters<Wanted> {
           signal.removeEventListener('abort', abort);
           resolve();
         },
+        reject: (reason) => {
+          signal.removeEventListener('abort', abort);
+          reject(reason);
+        },
       };
       signal.addEventListener('abort', abort, { once: true });
       this.#waiters.add(waiter);
@@ -36,6 +41,15 @@ export class Waiters<Wanted> {
       if (!isMet(waiter.wanted)) continue;
       this.#waiters.delete(waiter);
       waiter.resolve();
+    }
+  }
+
+  /** Rejects those whose wish `isVain`. */
+  reject(reason: unknown, isVain: (wanted: Wanted) => boolean): void {
+    for (const waiter of this.#waiters) {
+      if (!isVain(waiter.wanted)) continue;
+      this.#waiters.delete(waiter);
+      waiter.reject(reason);
     }
   }
 }

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { Functions } from '../../src/sync/functions.ts';
 import type { LogFields } from '../../src/sync/log.ts';
+import type { BackendSource } from '../../src/sync/session-forms.ts';
 import { Sync, type SyncOptions } from '../../src/sync/sync.ts';
 import type { Tuning } from '../../src/sync/tuning.ts';
 import { MemoryTable } from './memory-table.ts';
@@ -90,20 +91,34 @@ export async function untilInStep({ sync }: Running): Promise<void> {
 }
 
 /** What Redis holds, read by plain commands: cookie hash → `backend id until expiry`. */
-export async function liveInRedis(redis: Redis, prefix = PREFIX): Promise<Map<string, string>> {
+export async function liveInRedis(
+  redis: Redis,
+  prefix = PREFIX,
+  backend: BackendSource = { in: 'hash', field: 'backend' },
+): Promise<Map<string, string>> {
   const ids = new Map<string, number>();
   for (const [name, json] of Object.entries(await redis.hgetall(`${NAMES}backends`)))
     ids.set(name, JSON.parse(json).id);
   const live = new Map<string, string>();
   for (const key of await redis.keysBuffer(`${prefix}*`)) {
-    if ((await redis.type(key)) !== 'hash') continue;
-    const backend = await redis.hget(key, 'backend');
-    const id = ids.get(backend ?? '');
-    const expiresMs = Number(await redis.call('PEXPIRETIME', key));
-    if (id === undefined || expiresMs === -2) continue;
-    live.set(cookieHash(key.subarray(prefix.length)), `${id} until ${Math.max(expiresMs, 0)}`);
+    if ((await redis.type(key)) !== (backend.in === 'hash' ? 'hash' : 'string')) continue;
+    const name = await (backend.in === 'hash' ? redis.hget(key, backend.field) : redis.get(key));
+    const end = Number(await redis.call('PEXPIRETIME', key));
+    const id = ids.get((backend.in === 'json' ? nameInJson(name, backend.path) : name) ?? '');
+    if (id === undefined || end === -2) continue;
+    live.set(cookieHash(key.subarray(prefix.length)), `${id} until ${Math.max(end, 0)}`);
   }
   return live;
+}
+
+/** For one name, without dots. */
+function nameInJson(json: string | null, name: string): string | null {
+  try {
+    const value = JSON.parse(json ?? '')[name];
+    return typeof value === 'string' ? value : null;
+  } catch {
+    return null;
+  }
 }
 
 export async function addBackends(redis: Redis, number: number): Promise<void> {

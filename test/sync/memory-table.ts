@@ -85,6 +85,10 @@ export class MemoryTable implements SessionTable {
     return counts;
   }
 
+  get room(): number {
+    return this.#capacity - this.held.size;
+  }
+
   beginGeneration(): void {
     this.#run();
     this.#storing += 1;

@@ -108,14 +108,18 @@ describe('an outage', () => {
     expect(started.table.lookup(cookieHash('s1'))).toBeDefined();
   });
 
-  it('in which Redis is restarted empty ends empty', async () => {
+  it('in which Redis is restarted empty ends empty, and it is said what is missing', async () => {
     const started = await start();
     await untilReady(started);
+    const warnings = () => started.lines.filter(({ event }) => event === 'no-backends');
+    expect(warnings()).toEqual([]);
     await server.kill();
     await server.launch();
     await until('found', () => started.sync.status().counts.resyncs.gap > 0);
     await expectEqual(started);
     expect(started.table.live().size).toBe(0);
+    expect(warnings()).toHaveLength(1);
+    expect(warnings()[0]?.fields['meaning']).toContain('gateway redis install');
   });
 
   it('in which Redis is paused is noticed and got over', async () => {

@@ -24,7 +24,13 @@ function setUp() {
     [1, 2].map((id) => ({ name: `web-${id}`, id, address, port: 80, state: 'active', weight: 100, shed: 0 })),
   );
   const entries = new FeedEntries({ table, backends, problems, pages });
-  const records = new Records({ table, backends, problems, prefix: 'sess:' });
+  const records = new Records({
+    table,
+    backends,
+    problems,
+    prefix: 'sess:',
+    backend: { in: 'hash', field: 'backend' },
+  });
   const feed = (id: string, ...fields: string[]): void => {
     const entry: FeedEntry = [Buffer.from(id), fields.map((field) => Buffer.from(field))];
     entries.apply([entry], NOW_MS);

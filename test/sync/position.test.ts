@@ -1,14 +1,32 @@
 import { describe, expect, it } from 'vitest';
-import { findGap, NO_STREAM, type Position, parseStreamInfo, type StreamInfo } from '../../src/sync/position.ts';
-import { parseStreamId } from '../../src/sync/versions.ts';
+import { endOf, findGap, type Position, parseStreamInfo, type StreamInfo } from '../../src/sync/position.ts';
+import { parseStreamId, ZERO_ID } from '../../src/sync/versions.ts';
 
-const at = (last: string, entriesAdded: number): Position => ({ last: parseStreamId(last), entriesAdded });
-const stream = (last: string, entriesAdded: number, length: number, maxDeleted = '0-0'): StreamInfo => ({
+const at = (last: string, entriesAdded: number, marks: Partial<Position> = {}): Position => ({
+  last: parseStreamId(last),
+  entriesAdded,
+  landmark: null,
+  history: null,
+  ...marks,
+});
+const stream = (
+  last: string,
+  entriesAdded: number,
+  length: number,
+  maxDeleted = '0-0',
+  more: Partial<StreamInfo> = {},
+): StreamInfo => ({
   last: parseStreamId(last),
   entriesAdded,
   length,
   maxDeleted: parseStreamId(maxDeleted),
+  first: null,
+  newest: null,
+  seen: null,
+  history: null,
+  ...more,
 });
+const NO_STREAM = stream('0-0', 0, 0);
 
 describe('findGap', () => {
   it.each([
@@ -40,39 +58,66 @@ describe('findGap', () => {
   });
 });
 
+/** In all of these the numbers are those of a stream that goes on. */
+describe('findGap, where the numbers do not tell', () => {
+  const landmark = { id: parseStreamId('5-0'), digest: 'aa' };
+  const here = at('5-0', 5, { landmark, history: 'one' });
+  const first = (id: string): Partial<StreamInfo> => ({ first: parseStreamId(id) });
+
+  it.each([
+    ['the landmark is there', stream('8-0', 8, 8, '0-0', { seen: 'aa', ...first('1-0'), history: 'one' }), null],
+    ['there on another server', stream('8-0', 8, 8, '0-0', { seen: 'aa', ...first('1-0'), history: 'two' }), null],
+    [
+      'there with other fields',
+      stream('8-0', 8, 8, '0-0', { seen: 'bb', ...first('1-0'), history: 'one' }),
+      'replaced',
+    ],
+    ['not there', stream('8-0', 8, 8, '0-0', { ...first('1-0'), history: 'one' }), 'replaced'],
+    ['not there, but an older one was deleted', stream('8-0', 8, 7, '4-9', first('1-0')), 'replaced'],
+    ['deleted', stream('8-0', 8, 7, '5-0', { ...first('1-0'), history: 'one' }), null],
+    ['deleted, on another server', stream('8-0', 8, 7, '5-0', { ...first('1-0'), history: 'two' }), 'other-history'],
+    ['trimmed', stream('8-0', 8, 3, '0-0', { ...first('6-0'), history: 'one' }), null],
+    ['trimmed, on another server', stream('8-0', 8, 3, '0-0', { ...first('6-0'), history: 'two' }), 'other-history'],
+    ['trimmed, and the server does not tell', stream('8-0', 8, 3, '0-0', first('6-0')), null],
+  ])('%s', (_title, info, kind) => {
+    expect(findGap(here, info, 3, true)).toBe(kind);
+  });
+
+  it('the stream had no entries, and is that of another server', () => {
+    const position = at('0-0', 0, { history: 'one' });
+    expect(findGap(position, { ...NO_STREAM, history: 'two' }, 0, true)).toBe('other-history');
+    expect(findGap(position, { ...NO_STREAM, history: 'one' }, 0, true)).toBeNull();
+  });
+});
+
 describe('parseStreamInfo', () => {
-  const reply = [
-    'length',
-    3,
-    'last-generated-id',
-    '7-1',
-    'max-deleted-entry-id',
-    '2-0',
-    'entries-added',
-    9,
-    'first-entry',
-    null,
-  ];
+  const reply = [3, '7-1', '2-0', '9', '3-0', '7-1', 'abc', 'def', '0f'];
   const asRead = reply.map((value) => (typeof value === 'string' ? Buffer.from(value) : value));
 
-  it('takes what Redis says', () => {
-    expect(parseStreamInfo(asRead)).toEqual(stream('7-1', 9, 3, '2-0'));
+  it('takes what stream.lua says', () => {
+    const info = parseStreamInfo(asRead);
+    const newest = { id: parseStreamId('7-1'), digest: 'abc' };
+    expect(info).toEqual(
+      stream('7-1', 9, 3, '2-0', { first: parseStreamId('3-0'), newest, seen: 'def', history: '0f' }),
+    );
+    expect(endOf(info)).toEqual(at('7-1', 9, { landmark: newest, history: '0f' }));
   });
 
   it('takes a missing stream for an empty one', () => {
-    expect(parseStreamInfo(new Error('ERR no such key'))).toBe(NO_STREAM);
+    const info = parseStreamInfo([0, '0-0', '0-0', '0', '', '', '', '', '']);
+    expect(info).toEqual(NO_STREAM);
+    expect(endOf(info)).toEqual({ last: ZERO_ID, entriesAdded: 0, landmark: null, history: null });
   });
 
   it('says that an old Redis is too old', () => {
-    const old = asRead.slice(0, 4);
+    const old = asRead.with(3, Buffer.from(''));
     expect(() => parseStreamInfo(old)).toThrow('found no entries-added, needed: Redis 7.0 or newer');
   });
 
   it('throws every other error', () => {
     expect(() => parseStreamInfo(new Error('WRONGTYPE x'))).toThrow('XINFO: WRONGTYPE x');
     expect(() => parseStreamInfo('OK')).toThrow('found no list');
-    expect(() => parseStreamInfo([Buffer.from('length'), 'x', ...asRead.slice(2)])).toThrow(
-      'found no number for length',
-    );
+    expect(() => parseStreamInfo(asRead.with(0, Buffer.from('x')))).toThrow('found no number for length');
+    expect(() => parseStreamInfo(asRead.with(1, Buffer.from('x')))).toThrow('a stream id');
   });
 });

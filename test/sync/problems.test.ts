@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { PROBLEMS, type ProblemKind, Problems } from '../../src/sync/problems.ts';
+import type { BackendSource } from '../../src/sync/session-forms.ts';
 import {
   addBackends,
   cookieHash,
@@ -43,8 +44,8 @@ function problems({ sync }: Running): Record<string, number> {
   return Object.fromEntries(found);
 }
 
-async function load(table = new MemoryTable()): Promise<Running> {
-  started = newSync(server, { table });
+async function load(table = new MemoryTable(), options: Parameters<typeof newSync>[1] = {}): Promise<Running> {
+  started = newSync(server, { table, ...options });
   started.sync.start();
   await untilReady(started);
   return started;
@@ -85,6 +86,48 @@ describe('in records', () => {
     const held = running.table.lookup(cookieHash('bad'));
     expect(held !== undefined).toBe(stored);
     if (kind === 'record-expiry') expect(held?.expiresMs).toBe(253_402_300_799_999);
+  });
+});
+
+describe('in records of another form', () => {
+  const json: BackendSource = { in: 'json', path: 'route.backend' };
+  const value: BackendSource = { in: 'value' };
+  const filled = (bytes: number): string => {
+    const text = '{"route":{"backend":"web-1"},"fill":""}';
+    return text.replace('""', `"${'x'.repeat(bytes - text.length)}"`);
+  };
+  const cases: [BackendSource, string | null, ProblemKind | null][] = [
+    [json, '{"route":{"backend":"web-1"}}', null],
+    [json, filled(65_536), null],
+    [json, filled(65_537), 'record-json'],
+    [json, '{"route":{"backend":"web-1"}', 'record-json'],
+    [json, '', 'record-json'],
+    [json, '\xff', 'record-json'],
+    [json, '{"route":{}}', 'record-no-backend'],
+    [json, '{"route":null}', 'record-no-backend'],
+    [json, '{"route":"backend"}', 'record-no-backend'],
+    [json, '{"route":{"backend":7}}', 'record-no-backend'],
+    [json, '{"route":{"backend":["web-1"]}}', 'record-no-backend'],
+    [json, '{"__proto__":{"route":{"backend":"web-1"}}}', 'record-no-backend'],
+    [json, '[]', 'record-no-backend'],
+    [json, 'null', 'record-no-backend'],
+    [json, `{"route":{"backend":"${long}"}}`, 'record-backend'],
+    [json, '{"route":{"backend":""}}', 'record-backend'],
+    [json, null, 'record-type'],
+    [value, 'web-1', null],
+    [value, '', 'record-backend'],
+    [value, long, 'record-backend'],
+    [value, null, 'record-type'],
+  ];
+
+  it.each(cases)('%j, case %#', async (backend, text, kind) => {
+    if (text === null) await redis.hset('sess:bad', 'backend', 'web-1');
+    else await redis.set('sess:bad', text);
+    await redis.set('sess:good', backend.in === 'json' ? '{"route":{"backend":"web-1"}}' : 'web-1');
+    const running = await load(new MemoryTable(), { sessions: { prefix: 'sess:', backend } });
+    expect(problems(running)).toEqual(kind === null ? {} : { [kind]: 1 });
+    expect(running.table.lookup(cookieHash('good'))?.backendId).toBe(1);
+    expect(running.table.lookup(cookieHash('bad'))?.backendId).toBe(kind === null ? 1 : undefined);
   });
 });
 
@@ -201,6 +244,13 @@ describe('in the backends', () => {
 it('table-full', async () => {
   await redis.hset('sess:a', 'backend', 'web-1');
   expect(problems(await load(new MemoryTable(0)))).toEqual({ 'table-full': 1 });
+});
+
+it('feed-entry-size', async () => {
+  const running = await load();
+  await redis.call('XADD', FEED, '*', 'op', 'del', 'sid', Buffer.alloc(17 * 2 ** 20));
+  await until('met', () => running.sync.status().counts.problems['feed-entry-size'] > 0);
+  expect(problems(running)).toEqual({ 'feed-entry-size': 1 });
 });
 
 it('every kind was met above', () => {

@@ -40,8 +40,8 @@ describe('redisOptions', () => {
   });
 
   it('passes TLS options on, only where TLS is used', () => {
-    expect(options('rediss://h', { tls: { servername: 's' } }).tls).toEqual({ servername: 's' });
-    expect(() => options('redis://h', { tls: {} })).toThrow('redis.tls: found with redis://');
+    expect(options('rediss://h', { tls: () => ({ servername: 's' }) }).tls).toEqual({ servername: 's' });
+    expect(() => options('redis://h', { tls: () => ({}) })).toThrow('redis.tls: found with redis://');
   });
 
   it.each([

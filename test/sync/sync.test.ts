@@ -74,7 +74,7 @@ describe('first load', () => {
     expect(started.table.live().size).toBeGreaterThan(1000);
     await expectEqual(started);
     const { counts, lastResync } = started.sync.status();
-    expect(counts.resyncs).toEqual({ start: 1, gap: 0, backends: 0, reconcile: 0 });
+    expect(counts.resyncs).toEqual({ start: 1, gap: 0, backends: 0, room: 0, reconcile: 0 });
     expect(lastResync?.pages).toBeGreaterThan(50);
     expect(started.table.commits).toBe(1);
   });

@@ -25,3 +25,14 @@ it('rejects with the signal, before or during the wait', async () => {
   waiters.resolve((wish) => wanted.push(wish) > 0);
   expect(wanted).toEqual([]);
 });
+
+it('fails those that wait in vain, and only those', async () => {
+  const waiters = new Waiters<number>();
+  const { signal } = new AbortController();
+  const vain = waiters.wait(3, signal);
+  const rest = waiters.wait(1, signal);
+  waiters.reject(new Error('in vain'), (wanted) => wanted > 2);
+  await expect(vain).rejects.toThrow('in vain');
+  waiters.resolve(() => true);
+  await rest;
+});

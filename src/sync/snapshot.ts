@@ -1,0 +1,39 @@
+/**
+ * Where a resync reads all sessions from: the port between resync.ts and the two ways of following Redis
+ * (stream-source.ts, notifications.ts). May be imported by src/sync only.
+ */
+
+export interface SnapshotSource {
+  /**
+   * Opens what reading takes.
+   * @throws SyncError; the signal's reason
+   */
+  open(signal: AbortSignal): Promise<Snapshot>;
+}
+
+export interface Snapshot {
+  /** Resolves once the backends were read and are in the table. @throws the signal's reason */
+  readBackends(signal: AbortSignal): Promise<void>;
+  /**
+   * Asks for the page at `cursor`, `CURSOR_START` (pages.ts) for the first one.
+   * @throws SyncError
+   */
+  ask(cursor: string): Promise<SnapshotPage>;
+  /**
+   * Resolves once the table holds all that happened up to a moment after the last page.
+   * @throws SyncError; the signal's reason
+   */
+  caughtUp(signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+/** Either `apply` or `discard` is called, once. */
+export interface SnapshotPage {
+  /** Of the next page; `CURSOR_START` after the last one. Anything else is known to the source only. */
+  readonly cursor: string;
+  /** From the request to the reply, ms. */
+  readonly tookMs: number;
+  /** Brings its sessions into the table. @returns how many there are @throws SyncError PAGE_OVERTAKEN */
+  apply(): number;
+  discard(): void;
+}
