@@ -5,12 +5,12 @@
  * So no problem quotes more of the file than a short word, and the YAML library's own messages, which do, are not passed on.
  */
 import { hexToBytes } from '@noble/hashes/utils.js';
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, type YAMLError } from 'yaml';
 import { z } from 'zod';
 import { Limit } from '../abi.ts';
 import { KeyFileError } from './errors.ts';
 import { KEY_ID_MAX, KEY_NAME, KEY_NAME_MAX, Key, Keyring } from './keyring.ts';
 import { parseRfc3339 } from './rfc3339.ts';
+import { type YamlPath as Path, StrictYaml, valueAt, YamlAliasError, type YamlFault } from './strict-yaml.ts';
 import { SECRET_SIZE, SUITES } from './suites.ts';
 
 const SECRET_DIGITS = SECRET_SIZE * 2;
@@ -34,7 +34,6 @@ const keySchema = z.strictObject({
 const fileSchema = z.strictObject({ keys: z.array(keySchema).min(1).max(Limit.KEYS) });
 
 type KeyEntry = z.infer<typeof keySchema>;
-type Path = readonly (string | number)[];
 /** File, line and path for a problem; the line of `name` where that is one too many at the path. */
 type Place = (path: Path, name?: string) => string;
 
@@ -58,22 +57,15 @@ const ALLOWED: Readonly<Record<string, string>> = {
  * @throws KeyFileError KEY_FILE_SYNTAX or KEY_FILE_CONTENT, with every problem found (32 at most) and no secret
  */
 export function parseKeyFile(text: string, source: string): Keyring {
-  const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    stringKeys: true,
-    resolveKnownTags: false,
-    logLevel: 'error',
-  });
-  const faults = [...document.errors, ...document.warnings].map((fault) => syntaxProblem(source, lines, fault));
+  const yaml = new StrictYaml(text);
+  const faults = yaml.faults.map((fault) => syntaxProblem(source, fault));
   if (faults.length > 0) throw refusal('KEY_FILE_SYNTAX', faults);
 
-  const content = contentOf(document, source);
+  const content = contentOf(yaml, source);
   const parsed = fileSchema.safeParse(content);
   const place: Place = (path, name) => {
-    const at = offsetOf(document, name === undefined ? path : [...path, name]);
-    return `${source}${at === undefined ? '' : `:${lines.linePos(at).line}`}: ${pathText(path)}`;
+    const at = yaml.offsetOf(name === undefined ? path : [...path, name]);
+    return `${source}${at === undefined ? '' : `:${yaml.lineAt(at)}`}: ${pathText(path)}`;
   };
   if (!parsed.success) {
     const problems = parsed.error.issues.flatMap((issue) => issueProblems(issue, content, place));
@@ -115,35 +107,17 @@ function refusal(code: 'KEY_FILE_SYNTAX' | 'KEY_FILE_CONTENT', problems: readonl
   return new KeyFileError(code, more > 0 ? [...problems.slice(0, PROBLEMS_MAX), `… and ${more} more`] : problems);
 }
 
-function syntaxProblem(source: string, lines: LineCounter, fault: YAMLError): string {
-  const { line, col } = lines.linePos(fault.pos[0]);
-  return `${source}:${line}:${col}: found what is not YAML (${fault.code}), allowed: YAML 1.2 without tags, each name once`;
+function syntaxProblem(source: string, { line, column, code }: YamlFault): string {
+  return `${source}:${line}:${column}: found what is not YAML (${code}), allowed: YAML 1.2 without tags, each name once`;
 }
 
-/** The file as plain values. Aliases are refused: they could make much of little. */
-function contentOf(document: Document, source: string): unknown {
+function contentOf(yaml: StrictYaml, source: string): unknown {
   try {
-    return document.toJS({ maxAliasCount: 0 });
+    return yaml.content();
   } catch (error) {
-    // No cause: the library's message names the alias, which is a word of the file.
-    if (error instanceof ReferenceError) {
-      throw refusal('KEY_FILE_SYNTAX', [`${source}: found an alias (*), allowed: YAML without aliases`]);
-    }
-    throw error;
+    if (!(error instanceof YamlAliasError)) throw error;
+    throw refusal('KEY_FILE_SYNTAX', [`${source}: found an alias (*), allowed: YAML without aliases`]);
   }
-}
-
-/** Offset in the text of the node at a path, or of the nearest one around it. */
-function offsetOf(document: Document, path: Path): number | undefined {
-  for (let length = path.length; length >= 0; length--) {
-    const parent = length === 0 ? undefined : document.getIn(path.slice(0, length - 1), true);
-    const name = path[length - 1];
-    // The name, not the value: a value may begin on a later line.
-    const pair = isMap(parent) ? parent.items.find(({ key }) => isScalar(key) && key.value === name) : undefined;
-    const node = pair?.key ?? document.getIn(path.slice(0, length), true);
-    if (isNode(node) && node.range) return node.range[0];
-  }
-  return undefined;
 }
 
 function pathText(path: Path): string {
@@ -170,15 +144,6 @@ function issueProblems(issue: Issue, content: unknown, place: Place): string[] {
   ];
 }
 
-function valueAt(content: unknown, path: Path): unknown {
-  let value: unknown = content;
-  for (const part of path) {
-    if (typeof value !== 'object' || value === null) return undefined;
-    value = Reflect.get(value, part);
-  }
-  return value;
-}
-
 function secretFound(value: unknown): string {
   if (typeof value === 'number') return 'a number: digits without quotes are one';
   if (typeof value !== 'string') return valueFound(value);
@@ -187,8 +152,9 @@ function secretFound(value: unknown): string {
 }
 
 function valueFound(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (value === null || typeof value === 'boolean') return String(value);
+  // What YAML takes for null is nearly always a place left empty.
+  if (value === undefined || value === null) return 'nothing';
+  if (typeof value === 'boolean') return String(value);
   if (typeof value === 'number')
     return Number.isSafeInteger(value) || Math.abs(value) < 1e6 ? String(value) : 'a number';
   if (typeof value === 'string') return quoted(value);

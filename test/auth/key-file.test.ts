@@ -87,11 +87,11 @@ const NAMES = '1 to 63 letters, digits, dots, underscores and hyphens, the first
 
 describe('content that is refused', () => {
   it.each<[string, string, string]>([
-    ['an empty file', '', 'keys.yaml: file: found null, allowed: the name keys and its list'],
+    ['an empty file', '', 'keys.yaml: file: found nothing, allowed: the name keys and its list'],
     ['a list', '- 1', 'keys.yaml:1: file: found a list of 1, allowed: the name keys and its list'],
     ['no keys', '{}', 'keys.yaml:1: keys: found nothing, allowed: a list of 1 to 256 keys'],
     ['an empty list', 'keys: []', 'keys.yaml:1: keys: found a list of 0, allowed: a list of 1 to 256 keys'],
-    ['null for a list', '\nkeys:\n', 'keys.yaml:2: keys: found null, allowed: a list of 1 to 256 keys'],
+    ['null for a list', '\nkeys:\n', 'keys.yaml:2: keys: found nothing, allowed: a list of 1 to 256 keys'],
     ['a key that is a word', 'keys:\n  - one', 'keys.yaml:2: keys[0]: found "one", allowed: names with values'],
     [
       'an unknown name at the top',
@@ -135,7 +135,7 @@ describe('content that is refused', () => {
     [
       'a name that is null',
       oneKey('name: null', GOOD_SECRET),
-      `keys.yaml:3: keys[0].name: found null, allowed: ${NAMES}`,
+      `keys.yaml:3: keys[0].name: found nothing, allowed: ${NAMES}`,
     ],
     [
       'another suite',

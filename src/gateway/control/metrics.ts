@@ -65,11 +65,28 @@ export function createMetrics(status: () => Status): Metrics {
   );
   stateGauge('sync_state', 'What the sync with Redis is doing.', ['state'], ({ sync }) => [{ state: sync.state }]);
   gauge('feed_lag_entries', 'Feed entries not yet applied, at the last check.', ({ sync }) => sync.lagEntries);
+  gauge(
+    'notifications_pending',
+    'Keys that changed and are not read yet.',
+    ({ sync }) => sync.notifications?.pending ?? null,
+  );
+  gauge(
+    'notifications_missing',
+    'Whether Redis does not send notifications that are needed (1), or does (0).',
+    ({ sync }) => {
+      const missing = sync.notifications?.missing ?? null;
+      return missing === null ? null : Number(missing !== '');
+    },
+  );
   counter('feed_entries_total', 'Feed entries, by operation.', 'op', ({ sync }) => sync.entries);
   counter('problems_total', 'Things in Redis that are not as they must be.', 'kind', ({ sync }) => sync.problems);
   counter('resyncs_total', 'Full loads, by reason.', 'reason', ({ sync }) => sync.resyncs);
   total('resyncs_failed_total', 'Full loads that failed and were begun again.', ({ sync }) => sync.resyncsFailed);
-  total('redis_connections_total', 'Connections to the feed.', ({ sync }) => sync.connections);
+  total(
+    'redis_connections_total',
+    'Connections to Redis that got as far as following it.',
+    ({ sync }) => sync.connections,
+  );
   counter(
     'session_changes_total',
     'Changes to the table, by what became of them.',

@@ -58,6 +58,7 @@ const sync = object({
   state: text,
   position: orNull(text),
   lagEntries: orNull(count),
+  notifications: orNull(object({ missing: orNull(text), pending: count, events: count, reads: count })),
   lastError: orNull(object({ message: text, timeMs: count })),
   resync: orNull(object(resync)),
   lastResync: orNull(object({ ...resync, endedMs: count })),

@@ -1,85 +1,83 @@
 /**
- * The control API's server: HTTP/1.1 over a Unix socket. May be imported by src/gateway only.
- *
- * Nothing is logged of a request (paths have session ids in them) but unexpected errors.
+ * The control API's server: on a Unix socket, and over TCP where that is asked for. May be imported by src/gateway only.
  */
-import type { Socket } from 'node:net';
-import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
-import { SID_MAX_BYTES } from '../../sync/limits.ts';
-import { failure, type GatewayError } from '../errors.ts';
+import { lookup } from 'node:dns/promises';
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import ipaddr from 'ipaddr.js';
+import { failure, reasonOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Gateway } from '../ports.ts';
-import { BODY_MAX_BYTES, CONNECTIONS_MAX, HEADERS_MAX_BYTES, REQUEST_TIMEOUT_MS } from './limits.ts';
+import type { Admission } from './admission.ts';
+import { type AppParts, createApp } from './app.ts';
 import { createMetrics } from './metrics.ts';
-import { asGatewayError, clientError, PROBLEM_TYPE, problemOf, schemaError } from './problem.ts';
-import { addRoutes } from './routes.ts';
 import { listenOn } from './socket.ts';
 
 export interface ControlServer {
+  /** Where it listens over TCP; null where it doesn't. */
+  readonly http: AddressInfo | null;
   /** Stops listening, cuts what is connected, removes the socket. */
   close(): Promise<void>;
 }
 
+/** The control API over TCP. */
+export interface HttpAccess {
+  readonly host: string;
+  readonly port: number;
+  readonly admission: Admission;
+}
+
+export interface ControlOptions extends Pick<AppParts, 'limits'> {
+  readonly http?: HttpAccess | null;
+}
+
 /**
- * Serves the control API on a Unix socket.
- * @throws GatewayError SOCKET_IN_USE, SOCKET_UNUSABLE
+ * Serves the control API.
+ * @param socket path of the Unix socket
+ * @throws GatewayError SOCKET_IN_USE, SOCKET_UNUSABLE, HTTP_UNUSABLE
  */
-export async function startControl(socket: string, gateway: Gateway, log: Logger): Promise<ControlServer> {
-  const app = createApp(gateway, log);
-  const removeSocket = await listenOn(socket, async (path) => {
-    await app.ready();
-    app.server.maxConnections = CONNECTIONS_MAX;
-    await app.listen({ path });
-  });
-  return {
-    async close() {
-      removeSocket();
-      await app.close();
-    },
+export async function startControl(
+  socket: string,
+  gateway: Gateway,
+  log: Logger,
+  { http = null, limits }: ControlOptions = {},
+): Promise<ControlServer> {
+  const parts: AppParts = { gateway, log, metrics: createMetrics(() => gateway.status()), limits };
+  const app = createApp(parts);
+  const removeSocket = await listenOn(socket, (path) => app.listen({ path }));
+  const closeSocket = (): Promise<void> => {
+    removeSocket();
+    return app.close();
   };
+  if (http === null) return { http: null, close: closeSocket };
+  const tcp = createApp({ ...parts, admission: http.admission });
+  try {
+    const address = await listenOverTcp(tcp, http, log);
+    return { http: address, close: () => closeAll([closeSocket(), tcp.close()]) };
+  } catch (error) {
+    await closeAll([closeSocket(), tcp.close()]);
+    throw error;
+  }
 }
 
-function createApp(gateway: Gateway, log: Logger): FastifyInstance {
-  const app = fastify({
-    logger: false,
-    bodyLimit: BODY_MAX_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: REQUEST_TIMEOUT_MS,
-    http: { maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: REQUEST_TIMEOUT_MS },
-    routerOptions: { maxParamLength: SID_MAX_BYTES },
-    forceCloseConnections: true,
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: false } },
-    schemaErrorFormatter: schemaError,
-    frameworkErrors: (error, _request, reply: FastifyReply) => answer(reply, asGatewayError(error)),
-    clientErrorHandler: (error, socket) => answerClientError(error, socket),
-  });
-  app.setErrorHandler((error, _request, reply) => {
-    const found = asGatewayError(error);
-    if (found.code === 'INTERNAL') log.error({ err: error }, 'a request to the control API failed unexpectedly');
-    answer(reply, found);
-  });
-  app.setNotFoundHandler((request) => {
-    throw failure('ROUTE_UNKNOWN', { method: request.method });
-  });
-  addRoutes(
-    app,
-    gateway,
-    createMetrics(() => gateway.status()),
-  );
-  return app;
+async function closeAll(closing: readonly Promise<unknown>[]): Promise<void> {
+  await Promise.all(closing);
 }
 
-function answer(reply: FastifyReply, error: GatewayError): void {
-  const problem = problemOf(error);
-  reply.code(problem.status).type(PROBLEM_TYPE).serializer(JSON.stringify).send(problem);
-}
-
-function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return;
-  const problem = problemOf(clientError(error));
-  const body = JSON.stringify(problem);
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${problem.title}\r\nConnection: close\r\nContent-Type: ${PROBLEM_TYPE}\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+async function listenOverTcp(app: FastifyInstance, { host, port }: HttpAccess, log: Logger): Promise<AddressInfo> {
+  try {
+    // A name is resolved here: the framework would make a second server for localhost, without the bounds of the first.
+    const { address } = await lookup(host);
+    await app.listen({ host: address, port });
+  } catch (error) {
+    throw failure('HTTP_UNUSABLE', { host, port, reason: reasonOf(error) }, error);
+  }
+  const bound = app.server.address() as AddressInfo;
+  if (ipaddr.process(bound.address).range() !== 'loopback') {
+    log.warn(
+      { address: bound.address, port: bound.port },
+      'control.http listens beyond this machine without TLS: the token can be read on the way; put a proxy with TLS before it',
+    );
+  }
+  return bound;
 }

@@ -21,9 +21,10 @@ const PROBE_TIMEOUT_MS = 2_000;
  */
 export async function listenOn(socket: string, listen: (path: string) => Promise<unknown>): Promise<() => void> {
   try {
-    fs.mkdirSync(dirname(socket), { recursive: true, mode: FOLDER_MODE });
+    makeFolder(dirname(socket));
     await requireFree(socket);
-    const folder = fs.mkdtempSync(join(dirname(socket), '.'));
+    // Not join(…, '.'), which is the folder itself: its parent need not be writable.
+    const folder = fs.mkdtempSync(`${dirname(socket)}/.`);
     const bound = join(folder, basename(socket));
     try {
       if (Buffer.byteLength(bound) > PATH_MAX_BYTES) throw new RangeError(`its path is too long`);
@@ -41,6 +42,17 @@ export async function listenOn(socket: string, listen: (path: string) => Promise
   return () => {
     if (fs.statSync(socket, { throwIfNoEntry: false })?.ino === ino) fs.rmSync(socket, { force: true });
   };
+}
+
+/** With its parents. One by one, since Node's own recursive way never ends where no folder can be made, as below /proc. */
+function makeFolder(folder: string): void {
+  if (fs.existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  try {
+    fs.mkdirSync(folder, { mode: FOLDER_MODE });
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+  }
 }
 
 /** Nothing is at the path, or a socket behind which nobody listens. */

@@ -39,6 +39,7 @@ export function fakeStatus(): Status {
       state: 'following',
       position: '1700000000000-5',
       lagEntries: 2,
+      notifications: null,
       lastError: { message: 'connect ECONNREFUSED', timeMs: 1_700_000_000_000 },
       resync: { reason: 'reconcile', startedMs: 1_700_000_000_000, pages: 1, sessions: 2 },
       lastResync: { reason: 'start', startedMs: 1_600_000_000_000, pages: 1, sessions: 2, endedMs: 1_600_000_000_001 },

@@ -80,6 +80,19 @@ test.each([
   expect((await scrape(fakeStatus()))(name)).toContainEqual(expect.objectContaining({ labels, value }));
 });
 
+test.each([
+  ['', [0]],
+  ['Kg', [1]],
+  [null, []],
+])('notifications, of which %j are missing', async (missing, values) => {
+  const status = fakeStatus();
+  const notifications = { missing, pending: 3, events: 5, reads: 4 };
+  const named = await scrape({ ...status, sync: { ...status.sync, notifications } });
+  expect(named('notifications_missing').map(({ value }) => value)).toEqual(values);
+  expect(named('notifications_pending')).toMatchObject([{ value: 3 }]);
+  expect((await scrape(status))('notifications_pending')).toEqual([]);
+});
+
 test('an age that is not known is left out, an age of nothing is not', async () => {
   expect((await scrape({ ...fakeStatus(), ageMs: null }))('age_seconds')).toEqual([]);
   expect((await scrape({ ...fakeStatus(), ageMs: 0 }))('age_seconds')).toMatchObject([{ value: 0 }]);

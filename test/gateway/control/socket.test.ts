@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { listenOn } from '../../../src/gateway/control/socket.ts';
 
@@ -44,9 +44,28 @@ test('mode 0660, whatever the umask, and nothing beside it', async () => {
   expect(readdirSync(folder)).toEqual(['g.sock']);
 });
 
-test('folders that are missing are made', async () => {
-  await listenOn(join(folder, 'a', 'b', 'g.sock'), listen);
+test('folders that are missing are made, and only their owner may write to them', async () => {
+  const before = process.umask(0);
+  try {
+    await listenOn(join(folder, 'a', 'b', 'g.sock'), listen);
+  } finally {
+    process.umask(before);
+  }
   expect(statSync(join(folder, 'a', 'b', 'g.sock')).isSocket()).toBe(true);
+  for (const made of ['a', 'a/b']) expect(statSync(join(folder, made)).mode & 0o7777).toBe(0o755);
+});
+
+test('nothing is written beside the folder, which may be all that the daemon may write to', async () => {
+  const own = join(folder, 'own');
+  mkdirSync(own);
+  const others = readdirSync(folder);
+  const seen = new Set<string>();
+  await listenOn(join(own, 'g.sock'), (path) => {
+    for (const name of readdirSync(folder)) seen.add(name);
+    expect(dirname(dirname(path))).toBe(own);
+    return listen(path);
+  });
+  expect([...seen]).toEqual(others);
 });
 
 test("a dead daemon's socket is replaced", async () => {
@@ -78,6 +97,10 @@ test('a path that is too long, or in a file', async () => {
   writeFileSync(join(folder, 'file'), '');
   await expect(listenOn(join(folder, 'file', 'g.sock'), listen)).rejects.toMatchObject({ code: 'SOCKET_UNUSABLE' });
   expect(readdirSync(folder)).toEqual(['file']);
+});
+
+test('a folder that nobody can make', async () => {
+  await expect(listenOn('/proc/nowhere/deep/g.sock', listen)).rejects.toMatchObject({ code: 'SOCKET_UNUSABLE' });
 });
 
 test("removal takes the own socket, and not a successor's", async () => {

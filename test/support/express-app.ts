@@ -1,0 +1,87 @@
+/**
+ * An application as it is in the world: express, express-session and connect-redis, which know nothing of a gateway; it
+ * writes the backend into its session.
+ */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { RedisStore } from 'connect-redis';
+import express from 'express';
+import session from 'express-session';
+import { createClient } from 'redis';
+
+const MAX_AGE_MS = 600_000;
+
+export interface ExpressApp {
+  /** @returns a browser without cookies */
+  browser(): Browser;
+  close(): Promise<void>;
+}
+
+/** @param socket of Redis */
+export async function startExpressApp(socket: string): Promise<ExpressApp> {
+  const client = createClient({ socket: { path: socket, tls: false } });
+  client.on('error', () => undefined);
+  await client.connect();
+  const app = express();
+  app.use(
+    session({
+      store: new RedisStore({ client }),
+      secret: 'test',
+      resave: false,
+      saveUninitialized: false,
+      cookie: { maxAge: MAX_AGE_MS },
+    }),
+  );
+  // biome-ignore lint/suspicious/noExplicitAny: express comes without types
+  type Any = any;
+  const end = (response: Any) => (error: unknown) => response.sendStatus(error ? 500 : 200);
+  app.post('/on/:backend', (request: Any, response: Any) => {
+    request.session.backend = request.params.backend;
+    request.session.route = { backend: request.params.backend };
+    request.session.save(end(response));
+  });
+  app.get('/page', (request: Any, response: Any) => response.send(request.session.backend ?? 'nobody'));
+  app.post('/anew/:backend', (request: Any, response: Any) => {
+    request.session.regenerate(() => {
+      request.session.backend = request.params.backend;
+      request.session.save(end(response));
+    });
+  });
+  app.post('/logout', (request: Any, response: Any) => request.session.destroy(end(response)));
+  const server = app.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    browser: () => new Browser(`http://127.0.0.1:${port}`),
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      client.destroy();
+    },
+  };
+}
+
+export class Browser {
+  readonly #origin: string;
+  #cookie = '';
+
+  constructor(origin: string) {
+    this.#origin = origin;
+  }
+
+  /** @throws Error where the answer is not 200 */
+  async go(method: 'GET' | 'POST', path: string): Promise<string> {
+    const response = await fetch(this.#origin + path, { method, headers: { cookie: this.#cookie } });
+    const cookie = response.headers.getSetCookie()[0];
+    if (cookie !== undefined) this.#cookie = cookie.slice(0, cookie.indexOf(';'));
+    const text = await response.text();
+    if (response.status !== 200) throw new Error(`${method} ${path}: ${response.status}`);
+    return text;
+  }
+
+  /** The cookie's value is `s:<session id>.<signature>`, encoded as in a URL. */
+  get sid(): string {
+    const value = decodeURIComponent(this.#cookie.slice(this.#cookie.indexOf('=') + 1));
+    return value.slice('s:'.length, value.lastIndexOf('.'));
+  }
+}
