@@ -2,34 +2,38 @@
  * The tables in Redis that operators and the control API read and change: backends and single sessions. Changes go
  * through the function library, which is installed when Redis doesn't have it. May be imported by src/gateway only.
  */
-import { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { parseBackends } from '../sync/backends.ts';
 import { SyncError, withoutCommand } from '../sync/errors.ts';
-import { type BackendPatch, Functions, type InstallResult, installLibrary } from '../sync/functions.ts';
-import { CONNECT_TIMEOUT_MS, type RedisConfig, redisOptions } from '../sync/redis-options.ts';
+import { type BackendPatch, Functions, type InstallResult } from '../sync/functions.ts';
+import { hashSlot } from '../sync/hash-slot.ts';
+import type { RedisConfig } from '../sync/redis-options.ts';
+import { KEY_SCRIPT } from '../sync/scripts.ts';
+import { backendIn, readArguments } from '../sync/session-forms.ts';
 import { endpointText } from './addresses.ts';
-import { type Config, shownUrl } from './config.ts';
+import type { Config } from './config.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import type { BackendList, BackendRecord, Directory, RedisSession } from './ports.ts';
+import { shownRedis } from './redis-access.ts';
+import { installEverywhere, RedisClient } from './redis-client.ts';
 
 /** The field that the function library writes. */
 const LIBRARY_FIELD = 'backend';
 
+/** Of a change that met a replica. */
+const TRIES_MAX = 2;
+
 export class RedisDirectory implements Directory {
   readonly #config: Config;
-  readonly #access: RedisConfig;
-  /** Opened when it is first needed, and again after it was cut. */
-  #redis: Redis | undefined;
-  #opening: Promise<Redis> | undefined;
+  readonly #client: RedisClient;
 
   constructor(config: Config, access: RedisConfig) {
     this.#config = config;
-    this.#access = access;
+    this.#client = new RedisClient(access);
   }
 
-  async close(): Promise<void> {
-    await this.#opening?.catch(() => undefined);
-    this.#drop();
+  close(): Promise<void> {
+    return this.#client.close();
   }
 
   backends(): Promise<BackendList> {
@@ -48,6 +52,7 @@ export class RedisDirectory implements Directory {
   }
 
   patchBackend(name: string, fields: BackendPatch): Promise<BackendRecord> {
+    this.#requireTableBesideFeed(name);
     return this.#with(async (redis) => {
       try {
         const { entry } = await this.#functions(redis).backendPatch(name, fields);
@@ -60,6 +65,7 @@ export class RedisDirectory implements Directory {
   }
 
   removeBackend(name: string): Promise<void> {
+    this.#requireTableBesideFeed(name);
     return this.#with(async (redis) => {
       try {
         const { done } = await this.#functions(redis).backendRemove(name);
@@ -74,22 +80,25 @@ export class RedisDirectory implements Directory {
     const { prefix, backend } = this.#config.sessions;
     const key = `${prefix}${sid}`;
     return this.#with(async (redis) => {
-      const field = backend.in === 'hash' ? backend.field : LIBRARY_FIELD;
-      const replies = (await redis.multi().pttl(key).type(key).hget(key, field).exec()) ?? [];
-      const [ttl, type, name] = replies.map(([error, reply]) => (error === null ? reply : null));
+      const [ttl, record] = await Promise.all([
+        redis.pttl(key),
+        redis.callBuffer('EVAL_RO', KEY_SCRIPT.text, 1, key, ...readArguments(backend)),
+      ]);
       // -2: no such key; -1: no expiry
-      if (ttl === -2 || typeof ttl !== 'number') return null;
-      const isRecord = type === 'hash' && typeof name === 'string';
-      return { backend: isRecord ? name : null, ttlMs: ttl < 0 ? null : ttl };
+      if (ttl === -2) return null;
+      const name = backendIn(backend, (record as [Buffer | null, number])[0]);
+      return { backend: typeof name === 'string' ? null : name.toString('utf8'), ttlMs: ttl < 0 ? null : ttl };
     });
   }
 
   setSession(sid: string, backend: string, ttlMs: number): Promise<void> {
     const { backend: form } = this.#config.sessions;
-    if (form.in !== 'hash' || form.field !== LIBRARY_FIELD) {
+    this.#requireHashForm();
+    if (form.in === 'hash' && form.field !== LIBRARY_FIELD) {
       const reason = `sessions are written in hash field ${LIBRARY_FIELD} only, and the configuration's sessions.backend is another one`;
       throw failure('SESSION_REFUSED', { reason });
     }
+    this.#requireSessionBesideFeed(sid);
     return this.#with(async (redis) => {
       try {
         await this.#functions(redis).sessionSet(sid, backend, ttlMs);
@@ -100,6 +109,8 @@ export class RedisDirectory implements Directory {
   }
 
   removeSession(sid: string): Promise<void> {
+    this.#requireHashForm();
+    this.#requireSessionBesideFeed(sid);
     return this.#with(async (redis) => {
       try {
         const { existed } = await this.#functions(redis).sessionDelete(sid);
@@ -111,62 +122,58 @@ export class RedisDirectory implements Directory {
   }
 
   installLibrary(): Promise<InstallResult> {
-    return this.#with(installLibrary);
+    return this.#with(installEverywhere);
   }
 
-  #functions(redis: Redis): Functions {
+  #functions(redis: Redis | Cluster): Functions {
     const { sessions, feed, redis: tables } = this.#config;
-    return new Functions(redis, { sessionPrefix: sessions.prefix, feed: feed.stream, names: tables.names });
+    const keys = { sessionPrefix: sessions.prefix, feed: feed.stream, names: tables.names };
+    return new Functions(redis, keys, () => installEverywhere(redis));
+  }
+
+  #requireHashForm(): void {
+    const form = this.#config.sessions.backend.in;
+    if (form === 'hash') return;
+    const reason = `sessions.backend is in: ${form}, and such sessions belong to their application: the gateway reads them and changes none; let the application do it, or keep assignments beside its sessions, in hash form under a prefix of their own`;
+    throw failure('SESSION_REFUSED', { reason });
+  }
+
+  /** A call of the library changes its table and the feed, which in a cluster must have one owner. */
+  #requireTableBesideFeed(name: string): void {
+    const { names } = this.#config.redis;
+    const { stream } = this.#config.feed;
+    if (!this.#client.isCluster || hashSlot(`${names}backends`) === hashSlot(stream)) return;
+    const reason = `in a cluster backends can be changed only where redis.names and feed.stream share a hash slot, found ${JSON.stringify(names)} and ${JSON.stringify(stream)}, allowed: names with one hash tag, as "{gateway}:" and "{gateway}:feed", on all gateways`;
+    throw failure('BACKEND_REFUSED', { name, reason });
+  }
+
+  #requireSessionBesideFeed(sid: string): void {
+    const { sessions, feed } = this.#config;
+    if (!this.#client.isCluster || hashSlot(`${sessions.prefix}${sid}`) === hashSlot(feed.stream)) return;
+    const reason =
+      'in a cluster the gateway changes no session, because a session and the feed are in different hash slots; let the application write it, with plain commands: the gateway sees it by notifications';
+    throw failure('SESSION_REFUSED', { reason });
   }
 
   /** @throws GatewayError REDIS_UNREACHABLE, REDIS_REFUSED, and what `action` throws */
-  async #with<T>(action: (redis: Redis) => Promise<T>): Promise<T> {
-    try {
-      return await action(await this.#connected());
-    } catch (error) {
-      const explained = this.#explained(error);
-      // Of a connection that doesn't answer nothing is to be expected.
-      if (explained.code === 'REDIS_UNREACHABLE') this.#drop();
-      throw explained;
-    }
-  }
-
-  #drop(): void {
-    this.#redis?.disconnect();
-    this.#redis = undefined;
-  }
-
-  #connected(): Promise<Redis> {
-    if (this.#redis?.status === 'ready') return Promise.resolve(this.#redis);
-    this.#opening ??= this.#open().finally(() => {
-      this.#opening = undefined;
-    });
-    return this.#opening;
-  }
-
-  async #open(): Promise<Redis> {
-    const options = redisOptions(this.#access, 'session-gateway-directory');
-    const redis = new Redis({ ...options, commandTimeout: CONNECT_TIMEOUT_MS });
-    let reason: Error | undefined;
-    redis.on('error', (error: Error) => {
-      reason ??= error;
-    });
-    try {
-      await redis.connect();
-      // A refused password and a database that doesn't exist come as events only.
-      if (reason !== undefined) throw reason;
-      this.#redis = redis;
-      return redis;
-    } catch (error) {
-      redis.disconnect();
-      const cause = withoutCommand(reason ?? error);
-      throw new SyncError('REDIS_CONNECT', reasonOf(cause), { cause });
+  async #with<T>(action: (redis: Redis | Cluster) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await action(await this.#client.connected());
+      } catch (error) {
+        const explained = this.#explained(error);
+        // What a master refused because it has become a replica wasn't done: the new one may do it.
+        const demoted = explained.code === 'REDIS_REFUSED' && explained.message.includes('READONLY');
+        // Of a connection that doesn't answer nothing is to be expected either.
+        if (demoted || explained.code === 'REDIS_UNREACHABLE') this.#client.drop();
+        if (!demoted || tries === TRIES_MAX) throw explained;
+      }
     }
   }
 
   #explained(error: unknown): GatewayError {
     if (error instanceof GatewayError) return error;
-    const url = shownUrl(this.#access.url);
+    const url = shownRedis(this.#config.redis);
     const cause = withoutCommand(error);
     const code = cause instanceof SyncError ? cause.code : undefined;
     const isReply = cause instanceof Error && cause.name === 'ReplyError';

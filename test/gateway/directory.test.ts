@@ -121,6 +121,29 @@ describe('sessions', () => {
     await other.close();
   });
 
+  test.each([
+    [{ in: 'json', path: 'route.backend' }, '{"route":{"backend":"web-2"},"cookie":{}}', 'web-2'],
+    [{ in: 'json', path: 'routes.1' }, '{"routes":["web-1","web-2"]}', 'web-2'],
+    [{ in: 'json', path: '__proto__.backend' }, '{"route":{"backend":"web-2"}}', null],
+    [{ in: 'json', path: 'backend' }, 'not JSON', null],
+    [{ in: 'json', path: 'backend' }, `{"backend":"web-1","fill":"${'x'.repeat(65_536)}"}`, null],
+    [{ in: 'value' }, 'web-2', 'web-2'],
+    [{ in: 'value' }, 'x'.repeat(257), null],
+  ])('in the form %j are read, and never changed', async (backend, text, name) => {
+    const other = open({ sessions: { backend } });
+    await redis.set('sess:s1', text);
+    expect(await other.session('s1')).toEqual({ backend: name, ttlMs: null });
+    expect(await other.session('s2')).toBeNull();
+    const refused = expect.objectContaining({
+      code: 'SESSION_REFUSED',
+      message: expect.stringContaining('belong to their application'),
+    });
+    expect(() => other.setSession('s1', 'web-1', 60_000)).toThrow(refused);
+    expect(() => other.removeSession('s1')).toThrow(refused);
+    expect(await redis.get('sess:s1')).toBe(text);
+    await other.close();
+  });
+
   test('prefix, feed and names are those of the configuration', async () => {
     const other = open({
       redis: { url: server.url, names: 'gw:' },

@@ -27,20 +27,19 @@ Example: gateway status --json | jq .packets`,
 
 /** The overview for people. @param nowMs Unix ms */
 export function statusText(status: Status, nowMs: number): string {
-  const { version, pid, startedAt, ready, sync } = status;
+  const { version, pid, startedAt, sync } = status;
   const up = duration(Math.max(0, nowMs - Date.parse(startedAt)));
   const rows: [string, string][] = [
-    [
-      'gateway',
-      `${version}, process ${pid}, up ${up}, ${ready ? 'ready' : 'NOT READY: the first load is not finished'}`,
-    ],
+    ['gateway', `${version}, process ${pid}, up ${up}, ${readyText(status)}`],
     ['configuration', status.configFile],
     ['interfaces', status.interfaces.map(({ name, mode }) => `${name} (${mode})`).join(', ') || 'none'],
     ['answers on', `UDP port ${status.port} of ${status.addresses.join(', ') || 'no address'}`],
     ['sessions', sessionsText(status)],
     ['age', status.ageMs === null ? 'never in step with Redis' : `in step with Redis ${duration(status.ageMs)} ago`],
     ['redis', `${status.redis}, ${sync.state}${loadText(status)}`],
-    ['feed', feedText(status)],
+    status.sync.notifications === null
+      ? ['feed', feedText(status)]
+      : ['notifications', notificationsText(status.sync.notifications)],
     ['backends', backendsText(status)],
     ['keys', keysText(status)],
   ];
@@ -53,13 +52,23 @@ export function statusText(status: Status, nowMs: number): string {
   }
   const problems = counted(sync.problems);
   if (problems.length > 0)
-    rows.push(['problems', problems.map(([kind, count]) => `${kind} ${number(count)}`).join(', ')]);
+    rows.push([
+      'problems',
+      `${problems.map(([kind, count]) => `${kind} ${number(count)}`).join(', ')}, since the start`,
+    ]);
   const packets = counted(status.packets);
   const packetText =
     packets.length === 0
       ? 'packets  none yet'
       : `packets\n${table(packets.map(([name, count]) => [`  ${name}`, count]))}`;
   return `${table(rows)}\n${packetText}`;
+}
+
+/** The kernel goes on answering without Redis, from what it holds. */
+function readyText({ ready, ageMs, sync: { state } }: Status): string {
+  if (!ready) return 'NOT READY: the first load is not finished';
+  if (state !== 'connecting') return 'ready';
+  return `ready, but NOT CONNECTED to Redis${ageMs === null ? '' : ` for ${duration(ageMs)}`}`;
 }
 
 function counted(counts: Readonly<Record<string, number>>): [string, number][] {
@@ -85,11 +94,18 @@ function feedText({ sync: { position, lagEntries, entries } }: Status): string {
   return [`at ${position ?? 'nothing yet'}`, ...lag, ...applied].join(', ');
 }
 
+function notificationsText({ missing, pending, events, reads }: NonNullable<Status['sync']['notifications']>): string {
+  const found = `${number(events)} received, ${number(reads)} keys read, ${number(pending)} waiting`;
+  if (missing === '') return found;
+  if (missing === null) return `${found}; not known whether Redis sends all that is needed`;
+  return `REDIS DOES NOT SEND ${printable(missing)}: only full comparisons find changes; see gateway doctor`;
+}
+
 function backendsText({ sync: { backends } }: Status): string {
   const unknown = backends.unknown.map(({ name, records }) => `${printable(name)} (${number(records)} sessions)`);
   const faults = backends.faults.map(({ name, message }) => `${printable(name)}: ${printable(message)}`);
   return [
-    `${number(backends.known)} known`,
+    backends.known === 0 ? 'NONE KNOWN: no session is found' : `${number(backends.known)} known`,
     ...(unknown.length > 0 ? [`UNKNOWN, but named by sessions: ${unknown.slice(0, 5).join(', ')}`] : []),
     ...(faults.length > 0 ? [`WRONG: ${faults.slice(0, 5).join(', ')}`] : []),
   ].join('; ');

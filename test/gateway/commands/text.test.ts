@@ -50,11 +50,33 @@ feed           at 1700000000000-5, 2 behind, set 10, del 2
 backends       2 known; UNKNOWN, but named by sessions: web-9 (3 sessions); WRONG: web-3: id: found nothing, allowed: an integer
 keys           7 edge
 last failure   808 d 13 h ago: connect ECONNREFUSED
-problems       feed-op 1
+problems       feed-op 1, since the start
 packets
   DROP_TAG      2
   REPLY_FOUND  42`,
     );
+  });
+
+  test.each([
+    ['connecting', 200_000, 'ready, but NOT CONNECTED to Redis for 3 min 20 s'],
+    ['connecting', null, 'ready, but NOT CONNECTED to Redis'],
+    ['resyncing', 200_000, 'ready'],
+  ] as const)('%s after %j ms', (state, ageMs, text) => {
+    const status = fakeStatus();
+    const [first] = statusText({ ...status, ageMs, sync: { ...status.sync, state } }, start).split('\n');
+    expect(first).toBe(`gateway        0.1.0, process 4711, up 0 ms, ${text}`);
+  });
+
+  test.each([
+    ['', 'notifications  1,200 received, 800 keys read, 3 waiting'],
+    [null, 'notifications  1,200 received, 800 keys read, 3 waiting; not known whether Redis sends all that is needed'],
+    ['Kg$', 'notifications  REDIS DOES NOT SEND Kg$: only full comparisons find changes; see gateway doctor'],
+  ])('followed by notifications, of which %j are missing', (missing, line) => {
+    const status = fakeStatus();
+    const notifications = { missing, pending: 3, events: 1_200, reads: 800 };
+    const text = statusText({ ...status, sync: { ...status.sync, notifications } }, start);
+    expect(text.split('\n')).toContain(line);
+    expect(text).not.toContain('\nfeed ');
   });
 
   test('nothing of it', () => {
@@ -92,7 +114,7 @@ sessions       12 of 1,000 (1.2 %)
 age            never in step with Redis
 redis          redis://127.0.0.1:6379/0, connecting
 feed           at nothing yet
-backends       0 known
+backends       NONE KNOWN: no session is found
 keys           none: nobody can ask
 packets  none yet`);
   });
