@@ -11,6 +11,7 @@ struct abi {
 	enum status status;
 	enum flag flag;
 	enum verdict verdict;
+	enum layout layout;
 	enum limit limit;
 	enum suite suite;
 	enum change_kind change_kind;
@@ -22,6 +23,7 @@ struct abi {
 	struct batch_prefix batch_prefix;
 	struct batch_entry batch_entry;
 
+	struct wall_clock wall_clock;
 	struct settings settings;
 	struct key key;
 	struct key_fingerprint key_fingerprint;

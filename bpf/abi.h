@@ -146,6 +146,14 @@ enum verdict {
 
 /* ---- Maps ------------------------------------------------------------------------------------ */
 
+/*
+ * Raised when what a pinned map holds gets another meaning though its struct keeps its shape: a flag, the sum
+ * in a session's check, what a program relies on in the others. Part of the layout's hash.
+ */
+enum layout {
+	LAYOUT_REVISION = 2,
+};
+
 enum limit {
 	LIMIT_KEYS = 256,
 	LIMIT_ADDRESSES = 1024,
@@ -155,8 +163,17 @@ enum limit {
 	LIMIT_KEY_HISTORY = 65536,
 	/* Changes that one run of apply_changes takes. */
 	LIMIT_CHANGES = 4096,
-	/* How often a lookup tries again when the record was recycled while it was copied. */
-	LIMIT_RECORD_READS = 8,
+	/* How often a lookup reads a record that changes under every read. */
+	LIMIT_RECORD_READS = 16,
+};
+
+/*
+ * The one element of map `wall_clock`, mapped into the daemon. It never changes its shape, so that a daemon of any
+ * version keeps the clock of a program of any other that still answers.
+ */
+struct wall_clock {
+	/* Unix time in ms = monotonic clock in ms + this. Put right every second by the daemon. */
+	__s64 offset_ms;
 };
 
 /*
@@ -165,8 +182,6 @@ enum limit {
  * as their comments say.
  */
 struct settings {
-	/* Unix time in ms = monotonic clock in ms + this. Put right every second by the daemon. */
-	__s64 clock_offset_ms;
 	/* Monotonic ms at which the copy was last known to be in step with Redis; 0 = never. */
 	__u64 in_step_ms;
 	/* Replies older than this carry FLAG_STALE. */
@@ -221,7 +236,7 @@ struct key_fingerprint {
 /* An IPv6 address, or an IPv4 one as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2). */
 struct address {
 	__u8 bytes[16];
-};
+} __attribute__((aligned(8)));
 
 /* Key of the LPM trie `allowed_networks`; IPv4 networks count from bit 96. */
 struct network {
@@ -241,7 +256,7 @@ struct backend {
 /* Map `sessions`: cookie hash → session. */
 struct session_key {
 	__u8 hash[16];
-};
+} __attribute__((aligned(8)));
 
 struct session {
 	/* Milliseconds x 2^20 + sequence number of the feed entry it comes from. */
@@ -251,7 +266,7 @@ struct session {
 	__u32 generation;
 	/* 0 = the record names a backend that the gateway does not know. */
 	__u32 backend_id;
-	/* A sum over the key and all of the above: a copy of a recycled element does not match it. */
+	/* A sum over the key and all of the above: a copy that mixes two records does not match it. */
 	__u64 check;
 };
 

@@ -12,7 +12,18 @@
 
 struct bpf_map;
 
-inlined void apply_put(const struct change *change, const struct session *held, struct apply_result *result)
+/* Field by field: each store is made, in this order, and none is made of two. */
+inlined void write_session(volatile struct session *to, const struct session *from)
+{
+	to->version = from->version;
+	to->expires_ms = from->expires_ms;
+	to->generation = from->generation;
+	to->backend_id = from->backend_id;
+	to->check = from->check;
+}
+
+inlined void apply_put(const struct change *change, struct session *held, struct session *under_way_record,
+		       struct apply_result *result)
 {
 	struct session session = {
 		.version = change->version,
@@ -23,12 +34,15 @@ inlined void apply_put(const struct change *change, const struct session *held, 
 				       session_generation_backend(change->generation, change->backend_id)),
 	};
 
-	if (bpf_map_update_elem(&sessions, change->hash, &session, BPF_ANY))
-		result->refused++;
-	else if (held)
+	if (held) {
+		write_session(under_way_record, &session);
+		write_session(held, &session);
 		result->replaced++;
-	else
+	} else if (bpf_map_update_elem(&sessions, change->hash, &session, BPF_NOEXIST)) {
+		result->refused++;
+	} else {
 		result->inserted++;
+	}
 }
 
 inlined void apply_delete(const struct change *change, struct apply_result *result)
@@ -48,16 +62,24 @@ inlined int is_newer(const struct session *held, const struct change *change)
 
 static long apply_one(struct bpf_map *map, __u32 *index, struct change *change, struct apply_result *result)
 {
-	const struct session *held;
+	struct session *held, *under_way_record;
+	__u32 zero = 0;
 
 	(void)map;
 	if (*index >= result->count)
 		return 1;
+	under_way_record = bpf_map_lookup_elem(&under_way, &zero);
+	if (!under_way_record)
+		return 1;
 	held = bpf_map_lookup_elem(&sessions, change->hash);
-	if (held && is_newer(held, change))
+	if (held && is_newer(held, change)) {
 		result->skipped++;
-	else if (change->kind == CHANGE_PUT)
-		apply_put(change, held, result);
+		return 0;
+	}
+	if (!held || change->kind != CHANGE_PUT)
+		((volatile struct session *)under_way_record)->check = 0;
+	if (change->kind == CHANGE_PUT)
+		apply_put(change, held, under_way_record, result);
 	else
 		apply_delete(change, result);
 	return 0;

@@ -103,6 +103,7 @@ inlined enum verdict answer(struct xdp_md *ctx)
 	struct lookup_reply *reply;
 	struct session_key asked;
 	struct wire_header *header;
+	struct wall_clock *clock;
 	struct settings *setting;
 	struct address source;
 	struct packet packet;
@@ -115,8 +116,9 @@ inlined enum verdict answer(struct xdp_md *ctx)
 	int skewed;
 
 	setting = bpf_map_lookup_elem(&settings, &zero);
+	clock = bpf_map_lookup_elem(&wall_clock, &zero);
 	work = bpf_map_lookup_elem(&scratch, &zero);
-	if (!setting || !work)
+	if (!setting || !clock || !work)
 		return VERDICT_ABORTED;
 
 	/* 1, 2: what is not ours, or not simple enough, is the host's */
@@ -156,7 +158,7 @@ inlined enum verdict answer(struct xdp_md *ctx)
 
 	/* 4: a key that is in force */
 	monotonic_ms = bpf_ktime_get_coarse_ns() / 1000000;
-	now_ms = monotonic_ms + setting->clock_offset_ms;
+	now_ms = monotonic_ms + clock->offset_ms;
 	key_id = bpf_ntohl(request->header.key_id);
 	key = bpf_map_lookup_elem(&keys, &key_id);
 	if (!key)

@@ -11,7 +11,16 @@
 
 #include "abi.h"
 
-/* Settings, clock and switches: read once by every packet, written by the daemon. Mapped. */
+/* What makes Unix time of the monotonic clock. Mapped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct wall_clock);
+} wall_clock SEC(".maps");
+
+/* Settings and switches: read once by every packet, written by the daemon. Mapped. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -64,6 +73,14 @@ struct {
 	__type(key, struct session_key);
 	__type(value, struct session);
 } sessions SEC(".maps");
+
+/* The record that apply_changes is writing over another one, whole: for who meets the two mixed (session.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct session);
+} under_way SEC(".maps");
 
 /*
  * Backends by id, twice: the daemon writes the half that is not in force, then switches

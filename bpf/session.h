@@ -1,10 +1,23 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Session records in the hash map `sessions`, and why a copy of one carries a check.
+ * Session records in the hash map `sessions`: how they are read while apply_changes (apply.h), the one writer, changes
+ * them. Readers never wait, and the writer neither: it may be stopped anywhere by a reader on its own CPU.
  *
- * An element of a preallocated hash map that is replaced or deleted goes back to a free list at once, so
- * a program that found it may see it filled anew, for another session, while it reads. Therefore: copy
- * the record, then see whether the copy's check fits the copy and the key that was asked for.
+ * - A lookup never misses a session that is there. A record that is replaced stays in its element, which is written
+ *   over in place, so the element of a session stays where it is in its bucket's list. New ones are put at a list's
+ * head. A walk that is led into another list, by an element that was taken out and put to use again under it, does not
+ *   end there: each list ends in the number of its bucket, and the kernel begins anew when that is another one
+ *   (lookup_nulls_elem_raw). It can't come back behind the session that is asked for either: whatever got into its list
+ *   since it did is before it, and leads to it.
+ * - A copy carries a check, over key and record. It does not match when the element was written over during the copy,
+ * or was freed and used again at once for another session, as elements of a preallocated map are. Then map `under_way`
+ * tells: the writer puts the whole new record there, with its check, before it touches the element. If that record is
+ * of the session that is asked for, it is the newest there is, and the answer, even when the writer is stopped in
+ * mid-write until this reader is done. If not, the writer has moved on, and the next read of the element is of
+ * something that was written later. Inserts and deletes clear it: it never tells what is gone.
+ *
+ * The check alone makes answers right. The order of stores matters only to how often a reader reads: where a CPU
+ * shows another one its stores in another order (arm64), they are on their way, and LIMIT_RECORD_READS outlasts them.
  */
 #ifndef SESSION_GATEWAY_SESSION_H
 #define SESSION_GATEWAY_SESSION_H
@@ -15,8 +28,8 @@
 /* Odd multipliers (from pi's hexadecimal digits) keep torn words from cancelling each other out. */
 inlined __u64 session_check(const __u8 hash[16], __u64 version, __u64 expires_ms, __u64 generation_backend)
 {
-	return load64(hash) + version * 0x243f6a8885a308d3ull + expires_ms * 0x13198a2e03707345ull +
-	       generation_backend * 0xa4093822299f31d1ull;
+	return load64(hash) + load64(hash + 8) * 0x082efa98ec4e6c89ull + version * 0x243f6a8885a308d3ull +
+	       expires_ms * 0x13198a2e03707345ull + generation_backend * 0xa4093822299f31d1ull;
 }
 
 inlined __u64 session_generation_backend(__u32 generation, __u32 backend_id)
@@ -27,30 +40,36 @@ inlined __u64 session_generation_backend(__u32 generation, __u32 backend_id)
 enum found {
 	SESSION_FOUND,
 	SESSION_NONE,
-	/* Recycled under every one of LIMIT_RECORD_READS reads. */
+	/* Changed under every one of LIMIT_RECORD_READS reads. */
 	SESSION_BUSY,
 };
 
+/* Whether what was copied is a whole record of this session. */
+inlined int copy_session(const struct session_key *key, const volatile struct session *held, struct session *copy)
+{
+	copy->version = held->version;
+	copy->expires_ms = held->expires_ms;
+	copy->generation = held->generation;
+	copy->backend_id = held->backend_id;
+	copy->check = held->check;
+	return copy->check == session_check(key->hash, copy->version, copy->expires_ms,
+					    session_generation_backend(copy->generation, copy->backend_id));
+}
+
 inlined enum found find_session(const struct session_key *key, struct session *copy)
 {
-	for (int reads = 0; reads < LIMIT_RECORD_READS; reads++) {
-		const volatile struct session *held = bpf_map_lookup_elem(&sessions, key);
+	__u32 zero = 0;
 
-		/*
-		 * A record that is replaced is a new element at its bucket's head, put there before the old one goes:
-		 * who was between the two at that moment has met neither. So "none" is believed the second time.
-		 */
-		if (!held)
-			held = bpf_map_lookup_elem(&sessions, key);
+	/* 64 bits wide: of a narrower counter on the stack, the verifier forgets the value (before 5.16). */
+	for (__u64 reads = 0; reads < LIMIT_RECORD_READS; reads++) {
+		const struct session *held = bpf_map_lookup_elem(&sessions, key);
+
 		if (!held)
 			return SESSION_NONE;
-		copy->version = held->version;
-		copy->expires_ms = held->expires_ms;
-		copy->generation = held->generation;
-		copy->backend_id = held->backend_id;
-		copy->check = held->check;
-		if (copy->check == session_check(key->hash, copy->version, copy->expires_ms,
-						 session_generation_backend(copy->generation, copy->backend_id)))
+		if (copy_session(key, held, copy))
+			return SESSION_FOUND;
+		held = bpf_map_lookup_elem(&under_way, &zero);
+		if (held && copy_session(key, held, copy))
 			return SESSION_FOUND;
 	}
 	return SESSION_BUSY;

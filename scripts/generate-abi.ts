@@ -41,6 +41,9 @@ function plus(at: string, offset: number): string {
   return offset === 0 ? at : `${at} + ${offset}`;
 }
 
+/** What programs of different layouts have in common while one takes over from the other (src/gateway/kernel/pins.ts). */
+const SHARED = ['layout', 'wall_clock', 'key', 'key_fingerprint', 'address'];
+
 export function generate(types: readonly BtfType[]): string {
   const byId = new Map(types.map((type) => [type.id, type]));
   const find = (id: number | undefined): BtfType => {
@@ -111,14 +114,14 @@ export function generate(types: readonly BtfType[]): string {
   if (root?.members === undefined) throw new Error(`${OBJECT} has no struct abi: is bpf/abi.c intact?`);
 
   const parts: string[] = [];
-  const layout: string[] = [];
+  const layout = new Map<string, string>();
   for (const member of root.members) {
     const type = find(member.type_id);
     const name = pascal(type.name);
     if (type.kind === 'ENUM') {
       const values = type.values ?? [];
       const prefix = commonPrefix(values.map((value) => value.name));
-      layout.push(`enum ${type.name} ${values.map((value) => `${value.name}=${value.val}`).join(' ')}`);
+      layout.set(type.name, `enum ${type.name} ${values.map((value) => `${value.name}=${value.val}`).join(' ')}`);
       parts.push(
         `/** enum ${type.name} */\nexport const ${name} = {\n` +
           values.map((value) => `  ${value.name.slice(prefix.length)}: ${value.val},\n`).join('') +
@@ -131,7 +134,8 @@ export function generate(types: readonly BtfType[]): string {
       offset: field.bits_offset / 8,
       codec: codec(field.type_id),
     }));
-    layout.push(
+    layout.set(
+      type.name,
       `struct ${type.name} ${type.size} ${fields.map((f) => `${f.codec.c} ${f.name}@${f.offset}`).join(' ')}`,
     );
     parts.push(
@@ -148,12 +152,24 @@ export function generate(types: readonly BtfType[]): string {
         `}\n`,
     );
   }
-  const hash = createHash('sha256').update(layout.join('\n')).digest('hex').slice(0, 12);
+  const hashOf = (lines: Iterable<string>): string => {
+    return createHash('sha256')
+      .update([...lines].join('\n'))
+      .digest('hex')
+      .slice(0, 12);
+  };
+  const shared = SHARED.map((name) => {
+    const line = layout.get(name);
+    if (line === undefined) throw new Error(`abi.c does not name ${name}, which programs of different layouts share`);
+    return line;
+  });
 
   return (
     `// Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.\n\n` +
     `/** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */\n` +
-    `export const ABI_HASH = '${hash}';\n\n` +
+    `export const ABI_HASH = '${hashOf(layout.values())}';\n\n` +
+    `/** The same over what programs of different layouts share: ${SHARED.join(', ')}. */\n` +
+    `export const SHARED_HASH = '${hashOf(shared)}';\n\n` +
     `function readBytes(view: DataView, at: number, length: number): Uint8Array {\n` +
     `  return new Uint8Array(view.buffer, view.byteOffset + at, length).slice();\n}\n\n` +
     `function writeBytes(view: DataView, at: number, length: number, value: Uint8Array): void {\n` +

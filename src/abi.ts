@@ -1,7 +1,10 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = '66c3ea5f6af8';
+export const ABI_HASH = 'f5ff56d0a078';
+
+/** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
+export const SHARED_HASH = '7cec5c566111';
 
 function readBytes(view: DataView, at: number, length: number): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset + at, length).slice();
@@ -75,6 +78,12 @@ export const Verdict = {
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
+/** enum layout */
+export const Layout = {
+  REVISION: 2,
+} as const;
+export type Layout = (typeof Layout)[keyof typeof Layout];
+
 /** enum limit */
 export const Limit = {
   KEYS: 256,
@@ -83,7 +92,7 @@ export const Limit = {
   BACKENDS: 65536,
   KEY_HISTORY: 65536,
   CHANGES: 4096,
-  RECORD_READS: 8,
+  RECORD_READS: 16,
 } as const;
 export type Limit = (typeof Limit)[keyof typeof Limit];
 
@@ -361,9 +370,30 @@ export function writeBatchEntry(view: DataView, at: number, value: BatchEntry): 
   view.setBigUint64(at + 8, value.version, false);
 }
 
-/** struct settings, 64 bytes */
+/** struct wall_clock, 8 bytes */
+export interface WallClock {
+  offsetMs: bigint;
+}
+
+export const wallClockLayout = {
+  size: 8,
+  offset: {
+    offsetMs: 0,
+  },
+} as const;
+
+export function readWallClock(view: DataView, at = 0): WallClock {
+  return {
+    offsetMs: view.getBigInt64(at, true),
+  };
+}
+
+export function writeWallClock(view: DataView, at: number, value: WallClock): void {
+  view.setBigInt64(at, value.offsetMs, true);
+}
+
+/** struct settings, 56 bytes */
 export interface Settings {
-  clockOffsetMs: bigint;
   inStepMs: bigint;
   staleAfterMs: bigint;
   maxSkewMs: bigint;
@@ -378,53 +408,50 @@ export interface Settings {
 }
 
 export const settingsLayout = {
-  size: 64,
+  size: 56,
   offset: {
-    clockOffsetMs: 0,
-    inStepMs: 8,
-    staleAfterMs: 16,
-    maxSkewMs: 24,
-    skewBudget: 32,
-    generation: 36,
-    port: 40,
-    ready: 44,
-    allowList: 48,
-    backendsHalf: 52,
-    newestGeneration: 56,
-    zero: 60,
+    inStepMs: 0,
+    staleAfterMs: 8,
+    maxSkewMs: 16,
+    skewBudget: 24,
+    generation: 28,
+    port: 32,
+    ready: 36,
+    allowList: 40,
+    backendsHalf: 44,
+    newestGeneration: 48,
+    zero: 52,
   },
 } as const;
 
 export function readSettings(view: DataView, at = 0): Settings {
   return {
-    clockOffsetMs: view.getBigInt64(at, true),
-    inStepMs: view.getBigUint64(at + 8, true),
-    staleAfterMs: view.getBigUint64(at + 16, true),
-    maxSkewMs: view.getBigUint64(at + 24, true),
-    skewBudget: view.getUint32(at + 32, true),
-    generation: view.getUint32(at + 36, true),
-    port: view.getUint32(at + 40, true),
-    ready: view.getUint32(at + 44, true),
-    allowList: view.getUint32(at + 48, true),
-    backendsHalf: view.getUint32(at + 52, true),
-    newestGeneration: view.getUint32(at + 56, true),
-    zero: view.getUint32(at + 60, true),
+    inStepMs: view.getBigUint64(at, true),
+    staleAfterMs: view.getBigUint64(at + 8, true),
+    maxSkewMs: view.getBigUint64(at + 16, true),
+    skewBudget: view.getUint32(at + 24, true),
+    generation: view.getUint32(at + 28, true),
+    port: view.getUint32(at + 32, true),
+    ready: view.getUint32(at + 36, true),
+    allowList: view.getUint32(at + 40, true),
+    backendsHalf: view.getUint32(at + 44, true),
+    newestGeneration: view.getUint32(at + 48, true),
+    zero: view.getUint32(at + 52, true),
   };
 }
 
 export function writeSettings(view: DataView, at: number, value: Settings): void {
-  view.setBigInt64(at, value.clockOffsetMs, true);
-  view.setBigUint64(at + 8, value.inStepMs, true);
-  view.setBigUint64(at + 16, value.staleAfterMs, true);
-  view.setBigUint64(at + 24, value.maxSkewMs, true);
-  view.setUint32(at + 32, value.skewBudget, true);
-  view.setUint32(at + 36, value.generation, true);
-  view.setUint32(at + 40, value.port, true);
-  view.setUint32(at + 44, value.ready, true);
-  view.setUint32(at + 48, value.allowList, true);
-  view.setUint32(at + 52, value.backendsHalf, true);
-  view.setUint32(at + 56, value.newestGeneration, true);
-  view.setUint32(at + 60, value.zero, true);
+  view.setBigUint64(at, value.inStepMs, true);
+  view.setBigUint64(at + 8, value.staleAfterMs, true);
+  view.setBigUint64(at + 16, value.maxSkewMs, true);
+  view.setUint32(at + 24, value.skewBudget, true);
+  view.setUint32(at + 28, value.generation, true);
+  view.setUint32(at + 32, value.port, true);
+  view.setUint32(at + 36, value.ready, true);
+  view.setUint32(at + 40, value.allowList, true);
+  view.setUint32(at + 44, value.backendsHalf, true);
+  view.setUint32(at + 48, value.newestGeneration, true);
+  view.setUint32(at + 52, value.zero, true);
 }
 
 /** struct key, 104 bytes */

@@ -52,13 +52,13 @@ export class BpfLab implements FrameTables {
   readonly #own = new Set([hex(GATEWAY_V4), hex(GATEWAY_V6)]);
   #denied: ((source: Uint8Array) => boolean) | undefined;
 
-  constructor() {
+  constructor(capacity = 1000) {
     this.datapath = new Datapath({
       pins: this.pins,
-      capacity: 1000,
+      capacity,
       object: fileURLToPath(new URL('../../build/gateway.bpf.o', import.meta.url)),
       attach: 'auto',
-      events: { generic() {}, attached() {} },
+      events: { generic() {}, attached() {}, kept() {}, putAside() {} },
     });
     const { settings } = this.datapath;
     settings.port = PORT;
@@ -72,7 +72,7 @@ export class BpfLab implements FrameTables {
   /** Hands `settings`, which tests change, to the program. */
   applySettings(): void {
     const { settings } = this.datapath;
-    settings.clockOffsetMs = this.settings.clockOffsetMs;
+    this.datapath.setClockOffset(this.settings.clockOffsetMs);
     settings.inStepMs = this.settings.inStepMs;
     settings.staleAfterMs = this.settings.staleAfterMs;
     settings.maxSkewMs = this.settings.maxSkewMs;

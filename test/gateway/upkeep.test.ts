@@ -9,6 +9,7 @@ class FakeKernel implements Kept {
   found: Uint8Array[] = [addressBytes('192.0.2.1')];
   readonly sets: number[] = [];
   back: string[] = [];
+  away: { name: string; reason: string }[] = [];
   ready = false;
   failure: Error | undefined;
   takeOvers = 0;
@@ -23,7 +24,7 @@ class FakeKernel implements Kept {
     this.sets.push(addresses.length);
   }
   reattach() {
-    return this.back;
+    return { back: this.back, away: this.away };
   }
   isReady() {
     return this.ready;
@@ -36,7 +37,7 @@ class FakeKernel implements Kept {
 
 let kernel: FakeKernel;
 let clocks: { wall: number; monotonic: number };
-let lines: { msg: string; level: string }[];
+let lines: { msg: string; level: string; byMs?: number }[];
 let upkeep: Upkeep;
 
 beforeEach(() => {
@@ -48,11 +49,49 @@ beforeEach(() => {
   upkeep.begin();
 });
 
-test('the clock is set before anything is answered, and put right after a step', () => {
-  expect(kernel.offsetMs).toBe(1_699_999_995_000);
-  clocks = { wall: clocks.wall - 3_600_000, monotonic: 6_000 };
-  upkeep.round();
-  expect(kernel.offsetMs).toBe(1_699_996_394_000);
+describe('the clock', () => {
+  const steps = () => lines.filter(({ msg }) => msg.includes('clock'));
+
+  test('is set before anything is answered', () => {
+    expect(kernel.offsetMs).toBe(1_699_999_995_000);
+    expect(steps()).toEqual([]);
+  });
+
+  test.each([-3_600_000, 3_600_000])('is put right after a step of %i ms, which is told', (byMs) => {
+    clocks = { wall: clocks.wall + 1_000 + byMs, monotonic: clocks.monotonic + 1_000 };
+    upkeep.round();
+    expect(kernel.offsetMs).toBe(1_699_999_995_000 + byMs);
+    upkeep.round();
+    expect(steps()).toEqual([expect.objectContaining({ level: 'warn', byMs })]);
+  });
+
+  test('is put right after the machine has slept: the monotonic clock stood meanwhile', () => {
+    clocks = { wall: clocks.wall + 8 * 3_600_000, monotonic: clocks.monotonic + 40 };
+    upkeep.round();
+    expect(steps()).toEqual([expect.objectContaining({ byMs: 8 * 3_600_000 - 40 })]);
+  });
+
+  test('that drifts or is slewed is followed in silence', () => {
+    for (let second = 0; second < 20; second++) {
+      clocks = { wall: clocks.wall + 1_080, monotonic: clocks.monotonic + 1_000 };
+      upkeep.round();
+    }
+    expect(kernel.offsetMs).toBe(1_699_999_995_000 + 20 * 80);
+    expect(steps()).toEqual([]);
+  });
+
+  test('is not taken wrong when the process pauses between the readings', () => {
+    let pauses = 3;
+    const pausing = {
+      wallMs: () => {
+        if (pauses-- > 0) clocks = { wall: clocks.wall + 700, monotonic: clocks.monotonic + 700 };
+        return clocks.wall;
+      },
+      monotonicMs: () => clocks.monotonic,
+    };
+    new Upkeep(kernel, pausing, createLogger('fatal')).begin();
+    expect(kernel.offsetMs).toBe(1_699_999_995_000);
+  });
 });
 
 describe('addresses', () => {
@@ -92,10 +131,43 @@ describe('addresses', () => {
   });
 });
 
-test('an interface that came back is told', () => {
-  kernel.back = ['eth1'];
-  upkeep.round();
-  expect(lines.at(-1)).toMatchObject({ interface: 'eth1', level: 'warn' });
+describe('an interface', () => {
+  test('that came back is told', () => {
+    kernel.back = ['eth1'];
+    upkeep.round();
+    expect(lines.at(-1)).toMatchObject({ interface: 'eth1', level: 'warn' });
+  });
+
+  test('that the program is not on is told once for each reason, and again when it was back', () => {
+    const told = () => lines.filter(({ level }) => level === 'error');
+    kernel.away = [{ name: 'eth1', reason: 'there is no interface "eth1"' }];
+    for (let i = 0; i < 3; i++) upkeep.round();
+    expect(told()).toEqual([expect.objectContaining({ interface: 'eth1', reason: 'there is no interface "eth1"' })]);
+    kernel.away = [{ name: 'eth1', reason: 'another owner' }];
+    for (let i = 0; i < 3; i++) upkeep.round();
+    expect(told()).toHaveLength(2);
+    kernel.away = [];
+    kernel.back = ['eth1'];
+    upkeep.round();
+    kernel.back = [];
+    kernel.away = [{ name: 'eth1', reason: 'another owner' }];
+    upkeep.round();
+    expect(told()).toHaveLength(3);
+  });
+});
+
+test('a step that fails is told once, and keeps the others from nothing', () => {
+  const errors = () => lines.filter(({ level }) => level === 'error');
+  const failing = ['setClockOffset', 'reattach', 'addresses'] as const;
+  for (const name of failing) {
+    kernel[name] = () => {
+      throw new Error(`${name} failed`);
+    };
+  }
+  kernel.ready = true;
+  for (let i = 0; i < 3; i++) upkeep.round();
+  expect(errors()).toHaveLength(failing.length);
+  expect(kernel.takeOvers).toBe(1);
 });
 
 describe('the take-over', () => {

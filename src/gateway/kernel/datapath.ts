@@ -16,28 +16,32 @@ import {
   verdictCountsLayout,
   writeKey,
 } from '../../abi.ts';
-import { BpfObject, mapDelete, mapInfo, mapKeys, mapLookup, mapUpdate, openPin, pin, possibleCpus } from './libbpf.ts';
-import { type AttachEvents, type AttachedInterface, type AttachRequest, Links } from './links.ts';
+import { EarlierShared } from './earlier-shared.ts';
+import { BpfObject, mapDelete, mapKeys, mapLookup, mapUpdate, pin, possibleCpus } from './libbpf.ts';
+import { AttachError, type AttachEvents, type AttachedInterface, type AttachRequest, indexOf, Links } from './links.ts';
+import { adoptMaps } from './map-adoption.ts';
 import { Pins } from './pins.ts';
 import { KernelSessionTable } from './session-table.ts';
 import { Settings } from './settings.ts';
 import { Sweeper } from './sweeper.ts';
+import { WallClock } from './wall-clock.ts';
 
-/** Every map of the object that is pinned. */
-const PINNED_MAPS = [
+/** Maps that programs of different layouts use together, while one is in the place of the other. */
+const SHARED_MAPS = ['wall_clock', 'keys', 'key_history', 'addresses'] as const;
+
+/** Every other map that is pinned. */
+const OWN_MAPS = [
   'settings',
-  'addresses',
   'allowed_networks',
-  'keys',
-  'key_history',
   'sessions',
+  'under_way',
   'backends',
   'changes',
   'table_counts',
   'verdict_counts',
   'skew_budget',
 ] as const;
-type MapName = (typeof PINNED_MAPS)[number];
+type MapName = (typeof SHARED_MAPS)[number] | (typeof OWN_MAPS)[number];
 
 /** Longer than any packet is looked at, an interruption by the hypervisor included. */
 const KEY_READERS_MS = 2;
@@ -50,7 +54,18 @@ export interface DatapathOptions {
   /** The compiled object. */
   object: string;
   attach: AttachRequest;
-  events: AttachEvents;
+  events: DatapathEvents;
+}
+
+export interface DatapathEvents extends AttachEvents {
+  /** Pinned maps are not what their directory's name says; they are left to what uses them, and made anew. */
+  putAside(directory: string, problem: string): void;
+}
+
+/** An interface that the program is not on. */
+export interface Away {
+  readonly name: string;
+  readonly reason: string;
 }
 
 /** An IP network as 16 bytes and a prefix length of 0 to 128; IPv4 counts from bit 96. */
@@ -63,6 +78,7 @@ export type VerdictName = Exclude<keyof typeof Verdict, 'COUNT'>;
 
 export class Datapath {
   readonly settings: Settings;
+  readonly wallClock: WallClock;
   readonly table: KernelSessionTable;
   readonly sweeper: Sweeper;
   readonly capacity: number;
@@ -73,11 +89,15 @@ export class Datapath {
   readonly #links: Links;
   readonly #program: number;
   readonly #cpus = possibleCpus();
+  readonly #earlier: EarlierShared;
+  /** Directories of maps that this process has made. */
+  readonly #made: string[] = [];
   #keyFreedMs = Number.NEGATIVE_INFINITY;
   /** Interfaces that an earlier program of another layout goes on serving until `takeOver`. */
   readonly #waiting = new Set<string>();
 
   /**
+   * Changes nothing of what is pinned already.
    * @throws NoBpffsError, PinsInUseError; BpfError when the kernel refuses the program or the memory
    */
   constructor(options: DatapathOptions) {
@@ -85,17 +105,29 @@ export class Datapath {
     this.#pins = new Pins(options.pins);
     this.#links = new Links(this.#pins, options.attach, options.events);
     this.#object = new BpfObject(options.object);
-    this.adopted = fs.existsSync(this.#pins.maps(options.capacity));
     this.#object.setMaxEntries('sessions', options.capacity);
-    if (this.adopted) this.#adoptMaps();
+    const { shared } = this.#pins;
+    const own = this.#pins.maps(options.capacity);
+    const adopt = (directory: string, names: readonly MapName[]): boolean => {
+      if (!fs.existsSync(directory)) return false;
+      const problem = adoptMaps(this.#object, directory, names);
+      if (problem === undefined) return true;
+      options.events.putAside(directory, problem);
+      this.#pins.putAside(directory);
+      return false;
+    };
+    const sharedAdopted = adopt(shared, SHARED_MAPS);
+    this.adopted = adopt(own, OWN_MAPS);
     this.#object.load('gateway');
     this.#program = this.#object.programFd('gateway');
+    if (!sharedAdopted) this.#pinMaps(shared, SHARED_MAPS);
+    if (!this.adopted) this.#pinMaps(own, OWN_MAPS);
     this.settings = new Settings(this.#fd('settings'));
-    if (!this.adopted) {
-      this.#carryKeyHistory();
-      this.#pinMaps();
-    }
+    this.wallClock = new WallClock(this.#fd('wall_clock'));
+    this.#earlier = new EarlierShared(this.#pins.otherMaps(options.capacity));
+    this.#earlier.copyKeyHistory(this.#fd('key_history'));
     this.table = new KernelSessionTable(this.settings, {
+      capacity: options.capacity,
       sessions: this.#fd('sessions'),
       changes: this.#fd('changes'),
       backends: this.#fd('backends'),
@@ -114,82 +146,96 @@ export class Datapath {
     return this.#object.mapFd(name);
   }
 
-  #adoptMaps(): void {
-    for (const name of PINNED_MAPS) {
-      const fd = openPin(join(this.#pins.maps(this.capacity), name));
-      if (fd === undefined)
-        throw new Error(
-          `the pin ${name} is gone from ${this.#pins.maps(this.capacity)}: run "gateway detach" and start anew`,
-        );
-      this.#object.reuseMap(name, fd);
-      fs.closeSync(fd);
-    }
-  }
-
-  /** A new layout begins with empty maps, but an id that was once used stays used. */
-  #carryKeyHistory(): void {
-    for (const directory of this.#pins.otherMaps(this.capacity)) {
-      const fd = openPin(join(directory, 'key_history'));
-      if (fd === undefined) continue;
-      const { keySize, valueSize } = mapInfo(fd);
-      if (keySize === 4 && valueSize === keyFingerprintLayout.size) {
-        for (const key of mapKeys(fd, 4, Limit.KEY_HISTORY)) {
-          const value = new Uint8Array(valueSize);
-          if (mapLookup(fd, key, value)) mapUpdate(this.#fd('key_history'), key, value);
-        }
-      }
-      fs.closeSync(fd);
-    }
-  }
-
-  #pinMaps(): void {
-    const directory = this.#pins.maps(this.capacity);
-    const unfinished = `${directory}-unfinished`;
-    fs.rmSync(unfinished, { recursive: true, force: true });
-    fs.mkdirSync(unfinished);
-    for (const name of PINNED_MAPS) pin(this.#fd(name), join(unfinished, name));
-    fs.renameSync(unfinished, directory);
+  #pinMaps(directory: string, names: readonly MapName[]): void {
+    this.#pins.publish(directory, (unfinished) => {
+      for (const name of names) pin(this.#fd(name), join(unfinished, name));
+    });
+    this.#made.push(directory);
   }
 
   /**
    * Puts the program on these interfaces, and takes it off all others. Where an earlier program still
    * answers and these maps are yet to be filled, that one stays until `takeOver`.
-   * @throws AttachError
+   * @param configure writes keys, addresses and settings: called when the program is on every interface that had none,
+   *   before it takes the place of one that answers
+   * @throws AttachError, and what `configure` throws; the program is on no more interfaces than before then
    */
-  attach(interfaces: readonly string[]): void {
-    for (const name of interfaces) {
-      if (!this.settings.ready && this.#links.isAttached(name)) this.#waiting.add(name);
-      else this.#links.attach(name, this.#program);
+  attach(interfaces: readonly string[], configure: () => void = () => undefined): void {
+    for (const name of interfaces) indexOf(name);
+    this.#links.tidy();
+    const fresh: string[] = [];
+    try {
+      for (const name of interfaces) {
+        if (this.#links.isAttached(name)) continue;
+        this.#links.attach(name, this.#program);
+        fresh.push(name);
+      }
+      configure();
+      for (const name of interfaces) {
+        if (fresh.includes(name)) continue;
+        if (this.settings.ready) this.#links.attach(name, this.#program);
+        else this.#waiting.add(name);
+      }
+    } catch (error) {
+      for (const name of fresh) this.#links.detach(name);
+      throw error;
     }
-    for (const name of this.#pins.linked()) {
-      if (!interfaces.includes(name)) this.#links.detach(name);
-    }
+    this.#links.detachAllBut(interfaces);
   }
 
-  /** To be called when the first load is in: the program replaces an earlier one, whose maps are removed. */
+  /**
+   * To be called when the first load is in: the program replaces an earlier one, whose maps are removed once no interface
+   * has it. May be called again after a failure.
+   * @throws AttachError for the interfaces where it could not; it has replaced the earlier one on all others
+   */
   takeOver(): void {
-    for (const name of this.#waiting) this.#links.attach(name, this.#program);
-    this.#waiting.clear();
-    for (const directory of this.#pins.otherMaps(this.capacity)) fs.rmSync(directory, { recursive: true, force: true });
+    const problems: string[] = [];
+    for (const name of this.#waiting) {
+      try {
+        // One that is away is attached to when it is back.
+        if (this.#links.isAttached(name)) this.#links.attach(name, this.#program);
+        this.#waiting.delete(name);
+      } catch (error) {
+        problems.push(error instanceof Error ? error.message : String(error));
+      }
+    }
+    if (problems.length > 0) throw new AttachError(problems.join('; '));
+    if (!this.#links.areAll(this.#program)) throw new AttachError('an earlier program is still on an interface');
+    this.#earlier.close();
+    for (const directory of this.#pins.otherMaps(this.capacity)) this.#pins.removeMaps(directory);
   }
 
   interfaces(names: readonly string[]): AttachedInterface[] {
     return names.map((name) => this.#links.state(name));
   }
 
-  /** Attaches again where an interface has gone and come back; returns the names of those. */
-  reattach(names: readonly string[]): string[] {
+  /** Attaches again where an interface has gone and come back: `back`. What the program is not on is `away`. */
+  reattach(names: readonly string[]): { back: string[]; away: Away[] } {
     const back: string[] = [];
+    const away: Away[] = [];
+    this.#links.tidy();
     for (const name of names) {
-      if (this.#waiting.has(name) || this.#links.isAttached(name)) continue;
+      if (this.#links.isAttached(name)) continue;
       try {
         this.#links.attach(name, this.#program);
+        this.#waiting.delete(name);
         back.push(name);
-      } catch {
-        // still away; `interfaces` says so
+      } catch (error) {
+        away.push({ name, reason: error instanceof Error ? error.message : String(error) });
       }
     }
-    return back;
+    return { back, away };
+  }
+
+  /** Unix time less the monotonic clock, ms, for this program and for an earlier one that still answers. */
+  setClockOffset(ms: number): void {
+    this.wallClock.offsetMs = ms;
+    this.#earlier.setClockOffset(ms);
+  }
+
+  /** To be called when the keys have changed: ids that are not in force stop working for an earlier program too. */
+  withdrawKeys(): void {
+    this.#earlier.keepKeys(new Set(this.keyIds()));
   }
 
   /** The key in force under an id. */
@@ -259,13 +305,19 @@ export class Datapath {
     this.settings.allowList = networks.length > 0;
   }
 
-  /** Adds before it removes, so that what is in both never fails to be there. */
+  /** Adds before it removes where there is room for both, so that what is in both never fails to be there. */
   #setMembers(map: MapName, keySize: number, limit: number, members: readonly Uint8Array[]): void {
+    const fd = this.#fd(map);
     const wanted = new Set(members.map((member) => Buffer.from(member).toString('hex')));
-    const present = new Set(mapKeys(this.#fd(map), keySize, limit).map((key) => Buffer.from(key).toString('hex')));
-    for (const member of wanted)
-      if (!present.has(member)) mapUpdate(this.#fd(map), Buffer.from(member, 'hex'), word(1));
-    for (const member of present) if (!wanted.has(member)) mapDelete(this.#fd(map), Buffer.from(member, 'hex'));
+    const present = new Set(mapKeys(fd, keySize, limit).map((key) => Buffer.from(key).toString('hex')));
+    const added = [...wanted].filter((member) => !present.has(member));
+    const add = () => {
+      for (const member of added) mapUpdate(fd, Buffer.from(member, 'hex'), word(1));
+    };
+    const remove = () => {
+      for (const member of present) if (!wanted.has(member)) mapDelete(fd, Buffer.from(member, 'hex'));
+    };
+    for (const step of present.size + added.length <= limit ? [add, remove] : [remove, add]) step();
   }
 
   /** Packets by verdict since the maps were made, over all CPUs. */
@@ -283,11 +335,19 @@ export class Datapath {
     return counts as Record<VerdictName, number>;
   }
 
+  /** Ends a start that failed: the maps that it made, of which none is in use, take memory. */
+  abandon(): void {
+    for (const directory of this.#made) this.#pins.removeMaps(directory);
+    this.close();
+  }
+
   /** Ends this process's part; what is pinned goes on. */
   close(): void {
     this.sweeper.stop();
     this.table.close();
     this.settings.close();
+    this.wallClock.close();
+    this.#earlier.close();
     this.#object.close();
     this.#pins.close();
   }
@@ -301,12 +361,13 @@ export class Datapath {
 export function detachAll(pinsPath: string): string[] {
   if (!fs.existsSync(pinsPath)) return [];
   const pins = new Pins(pinsPath);
-  const links = new Links(pins, 'auto', { generic() {}, attached() {} });
-  const names = pins.linked();
-  for (const name of names) links.detach(name);
-  pins.removeAll();
-  pins.close();
-  return names;
+  try {
+    const names = new Links(pins, 'auto', { generic() {}, attached() {}, kept() {} }).detachAllBut([]);
+    pins.removeAll();
+    return names;
+  } finally {
+    pins.close();
+  }
 }
 
 function word(value: number): Uint8Array {

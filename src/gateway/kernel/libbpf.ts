@@ -2,6 +2,7 @@
  * libbpf, through koffi: the only file that knows it. Everything here is synchronous; a call costs a few
  * microseconds beside what the kernel does. Failures become BpfError with the errno's name.
  */
+import * as fs from 'node:fs';
 import { constants } from 'node:os';
 import koffi from 'koffi';
 
@@ -19,6 +20,11 @@ const c = {
   findProgram: lib.func('void *bpf_object__find_program_by_name(void *object, const char *name)'),
   mapFd: lib.func('int bpf_map__fd(void *map)'),
   mapSetMaxEntries: lib.func('int bpf_map__set_max_entries(void *map, uint32_t entries)'),
+  mapType: lib.func('int bpf_map__type(void *map)'),
+  mapKeySize: lib.func('uint32_t bpf_map__key_size(void *map)'),
+  mapValueSize: lib.func('uint32_t bpf_map__value_size(void *map)'),
+  mapMaxEntries: lib.func('uint32_t bpf_map__max_entries(void *map)'),
+  mapFlags: lib.func('uint32_t bpf_map__map_flags(void *map)'),
   mapReuseFd: lib.func('int bpf_map__reuse_fd(void *map, int fd)'),
   programFd: lib.func('int bpf_program__fd(void *program)'),
   programSetLogBuffer: lib.func('int bpf_program__set_log_buf(void *program, void *buffer, size_t size)'),
@@ -99,6 +105,18 @@ export class BpfObject {
     checked(`set the size of map ${map}`, c.mapSetMaxEntries(this.#map(map), entries) as number);
   }
 
+  /** What the object declares of a map. */
+  mapShape(name: string): MapShape {
+    const map = this.#map(name);
+    return {
+      type: c.mapType(map) as number,
+      keySize: c.mapKeySize(map) as number,
+      valueSize: c.mapValueSize(map) as number,
+      maxEntries: c.mapMaxEntries(map) as number,
+      flags: c.mapFlags(map) as number,
+    };
+  }
+
   /** Uses an existing map instead of making one. libbpf duplicates the descriptor; the caller closes its own. */
   reuseMap(map: string, fd: number): void {
     checked(`adopt map ${map}`, c.mapReuseFd(this.#map(map), fd) as number);
@@ -144,13 +162,18 @@ export function pin(fd: number, path: string): void {
   checked(`pin ${path}`, c.objPin(fd, path) as number);
 }
 
-export interface MapInfo {
-  id: number;
-  type: number;
-  keySize: number;
-  valueSize: number;
-  maxEntries: number;
+/** What two maps must have in common for one to stand in the other's place. */
+export interface MapShape {
+  /** enum bpf_map_type */
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
 }
+
+export const MapType = { HASH: 1, ARRAY: 2 } as const;
+export const MAP_MMAPABLE = 1 << 10;
 
 function objectInfo(operation: string, fd: number, bytes: number): DataView {
   const info = Buffer.alloc(bytes);
@@ -158,11 +181,16 @@ function objectInfo(operation: string, fd: number, bytes: number): DataView {
   return new DataView(info.buffer, info.byteOffset, bytes);
 }
 
-/** struct bpf_map_info */
-export function mapInfo(fd: number): MapInfo {
+/** struct bpf_map_info; of something else than a map it makes no sense, and so fits no map that is expected. */
+export function mapShape(fd: number): MapShape {
   const view = objectInfo('ask for a map', fd, 80);
   const word = (index: number): number => view.getUint32(4 * index, true);
-  return { type: word(0), id: word(1), keySize: word(2), valueSize: word(3), maxEntries: word(4) };
+  return { type: word(0), keySize: word(2), valueSize: word(3), maxEntries: word(4), flags: word(5) };
+}
+
+/** struct bpf_prog_info: the id under which links name the program. */
+export function programId(fd: number): number {
+  return objectInfo('ask for a program', fd, 8).getUint32(4, true);
 }
 
 export interface XdpLinkInfo {
@@ -171,9 +199,14 @@ export interface XdpLinkInfo {
   interfaceIndex: number;
 }
 
-/** struct bpf_link_info of an XDP link */
-export function xdpLinkInfo(fd: number): XdpLinkInfo {
+const BPF_LINK_TYPE_XDP = 6;
+
+/** struct bpf_link_info; undefined for what is no XDP link */
+export function xdpLinkInfo(fd: number): XdpLinkInfo | undefined {
+  // The kernel tells of anything that is asked for; of an XDP program, too, the first word is a 6.
+  if (!/^link_id:/m.test(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))) return undefined;
   const view = objectInfo('ask for a link', fd, 32);
+  if (view.getUint32(0, true) !== BPF_LINK_TYPE_XDP) return undefined;
   return { programId: view.getUint32(8, true), interfaceIndex: view.getUint32(16, true) };
 }
 

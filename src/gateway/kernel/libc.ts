@@ -2,6 +2,7 @@
  * The few calls of the C library that Node.js has no way to: shared memory of maps, locks, network
  * namespaces and the interfaces of one.
  */
+import * as fs from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 
@@ -10,11 +11,15 @@ const lib = koffi.load('libc.so.6');
 const c = {
   mmap: lib.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset)'),
   munmap: lib.func('int munmap(void *address, size_t length)'),
+  madvise: lib.func('int madvise(uintptr_t address, size_t length, int advice)'),
+  prctl: lib.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
   flock: lib.func('int flock(int fd, int operation)'),
   setns: lib.func('int setns(int fd, int type)'),
-  getifaddrs: lib.func('int getifaddrs(_Out_ void **list)'),
-  freeifaddrs: lib.func('void freeifaddrs(void *list)'),
+  socket: lib.func('int socket(int domain, int type, int protocol)'),
+  send: lib.func('long send(int socket, void *bytes, size_t size, int flags)'),
+  recv: lib.func('long recv(int socket, void *bytes, size_t size, int flags)'),
   clockGetres: lib.func('int clock_getres(int clock, void *resolution)'),
+  ifIndexToName: lib.func('void *if_indextoname(unsigned int index, void *name)'),
   ifNameToIndex: lib.func('unsigned int if_nametoindex(const char *name)'),
 };
 
@@ -42,6 +47,18 @@ export class SharedMemory {
   }
 }
 
+/** From now on this process maps nothing in pages of 2 MB. @returns false where the kernel doesn't know of that */
+export function refuseLargePages(): boolean {
+  const PR_SET_THP_DISABLE = 41;
+  return (c.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) as number) === 0;
+}
+
+/** Unmaps pages that were read from a file: they come back when they are touched. Never for memory that was written to, which would be lost. */
+export function forgetFilePages(address: bigint, bytes: number): void {
+  const MADV_DONTNEED = 4;
+  c.madvise(address, bytes, MADV_DONTNEED);
+}
+
 /** Locks an open file for this process alone, until it is closed; false when another process holds it. */
 export function tryLock(fd: number): boolean {
   const LOCK_EX_NB = 2 | 4;
@@ -65,41 +82,103 @@ export function coarseClockStepMs(): number {
   return Math.ceil(Number(timespec.getBigInt64(8, true)) / 1e6);
 }
 
-/** 0 when there is no interface of that name. */
+/** 0 when there is no interface of that name, or of that alternative name (ip-link(8), altname). */
 export function interfaceIndex(name: string): number {
   return c.ifNameToIndex(name) as number;
 }
 
+/** An interface's name; undefined when there is none of that index. */
+export function interfaceName(index: number): string | undefined {
+  const IF_NAMESIZE = 16;
+  const name = Buffer.alloc(IF_NAMESIZE);
+  return c.ifIndexToName(index, name) ? name.toString('utf8', 0, name.indexOf(0)) : undefined;
+}
+
+/** netlink(7), rtnetlink(7) */
+const AF_NETLINK = 16;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const RTM_NEWADDR = 20;
+const RTM_GETADDR = 22;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
 const AF_INET = 2;
 const AF_INET6 = 10;
-/** struct ifaddrs: next, name, flags, addr */
-const IFADDRS = { size: 32, name: 8, addr: 24 } as const;
-const ADDRESSES_MAX = 65_536;
+/** Sizes of struct nlmsghdr, ifaddrmsg and rtattr. */
+const HEADER_BYTES = 16;
+const IFADDRMSG_BYTES = 8;
+const ATTRIBUTE_BYTES = 4;
+const REPLY_BYTES = 1 << 16;
+/** A kernel that never says "done" is not waited for. */
+const REPLIES_MAX = 4_096;
 
 /**
- * Addresses of every interface in the thread's namespace, down ones included, as 16 bytes (IPv4 as
- * ::ffff:a.b.c.d). Node's os.networkInterfaces leaves out interfaces that are down.
+ * Addresses of every interface in the thread's namespace by the interface's index, down ones included, as 16 bytes (IPv4
+ * as ::ffff:a.b.c.d). Asked of the kernel itself: Node's os.networkInterfaces leaves out interfaces that are down, and
+ * getifaddrs(3) gives an address's label in the place of its interface's name.
  */
-export function interfaceAddresses(): Map<string, Uint8Array[]> {
-  const head: [bigint | null] = [null];
-  if ((c.getifaddrs(head) as number) !== 0) throw failed('list interfaces');
-  const byName = new Map<string, Uint8Array[]>();
-  let entry = head[0];
-  for (let i = 0; entry && i < ADDRESSES_MAX; i++) {
-    const fields = new DataView(koffi.view(entry, IFADDRS.size));
-    const name = koffi.decode.string(fields.getBigUint64(IFADDRS.name, true));
-    const addresses = byName.get(name) ?? [];
-    byName.set(name, addresses);
-    const sockaddr = fields.getBigUint64(IFADDRS.addr, true);
-    if (sockaddr !== 0n) {
-      const bytes = new Uint8Array(koffi.view(sockaddr, 24));
-      const family = (bytes[0] ?? 0) | ((bytes[1] ?? 0) << 8);
-      if (family === AF_INET)
-        addresses.push(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...bytes.slice(4, 8)));
-      else if (family === AF_INET6) addresses.push(bytes.slice(8, 24));
+export function interfaceAddresses(): Map<number, Uint8Array[]> {
+  const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
+  const NLM_F_REQUEST_DUMP = 0x1 | 0x300;
+  const socket = c.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, 0) as number;
+  if (socket < 0) throw failed('ask for the addresses');
+  try {
+    const request = new DataView(new ArrayBuffer(HEADER_BYTES + IFADDRMSG_BYTES));
+    request.setUint32(0, request.byteLength, true);
+    request.setUint16(4, RTM_GETADDR, true);
+    request.setUint16(6, NLM_F_REQUEST_DUMP, true);
+    if (Number(c.send(socket, request.buffer, request.byteLength, 0)) < 0) throw failed('ask for the addresses');
+    const byIndex = new Map<number, Uint8Array[]>();
+    const reply = Buffer.alloc(REPLY_BYTES);
+    for (let replies = 0; replies < REPLIES_MAX; replies++) {
+      const bytes = Number(c.recv(socket, reply, reply.length, 0));
+      if (bytes < 0) throw failed('read the addresses');
+      if (readAddresses(reply.subarray(0, bytes), byIndex)) break;
     }
-    entry = fields.getBigUint64(0, true);
+    return byIndex;
+  } finally {
+    fs.closeSync(socket);
   }
-  c.freeifaddrs(head[0]);
-  return byName;
+}
+
+/** @returns whether this was the last part of the answer */
+function readAddresses(reply: Buffer, byIndex: Map<number, Uint8Array[]>): boolean {
+  for (let at = 0; at + HEADER_BYTES <= reply.length; ) {
+    const bytes = reply.readUInt32LE(at);
+    const type = reply.readUInt16LE(at + 4);
+    if (type === NLMSG_DONE) return true;
+    if (type === NLMSG_ERROR || bytes < HEADER_BYTES) throw new Error('the kernel does not tell the addresses');
+    if (type === RTM_NEWADDR) readAddress(reply.subarray(at + HEADER_BYTES, at + bytes), byIndex);
+    at += aligned(bytes);
+  }
+  return false;
+}
+
+/** struct ifaddrmsg and attributes: IFA_LOCAL is the own address where IFA_ADDRESS is the far end's. */
+function readAddress(message: Buffer, byIndex: Map<number, Uint8Array[]>): void {
+  const family = message.readUInt8(0);
+  const index = message.readUInt32LE(4);
+  let found: Buffer | undefined;
+  for (let at = IFADDRMSG_BYTES; at + ATTRIBUTE_BYTES <= message.length; ) {
+    const bytes = message.readUInt16LE(at);
+    if (bytes < ATTRIBUTE_BYTES) break;
+    const type = message.readUInt16LE(at + 2);
+    const value = message.subarray(at + ATTRIBUTE_BYTES, at + bytes);
+    if (type === IFA_LOCAL || (type === IFA_ADDRESS && found === undefined)) found = value;
+    at += aligned(bytes);
+  }
+  const address = found && sixteenBytes(family, found);
+  if (address === undefined) return;
+  const addresses = byIndex.get(index) ?? [];
+  byIndex.set(index, addresses);
+  addresses.push(address);
+}
+
+function sixteenBytes(family: number, bytes: Uint8Array): Uint8Array | undefined {
+  if (family === AF_INET && bytes.length === 4) return Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...bytes);
+  return family === AF_INET6 && bytes.length === 16 ? Uint8Array.from(bytes) : undefined;
+}
+
+function aligned(bytes: number): number {
+  return (bytes + 3) & ~3;
 }

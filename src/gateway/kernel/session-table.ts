@@ -32,8 +32,14 @@ export interface SessionTableDescriptors {
   applyChanges: number;
 }
 
+export interface SessionTableParts extends SessionTableDescriptors {
+  /** Most sessions held. */
+  capacity: number;
+}
+
 export class KernelSessionTable implements SessionTable {
   readonly #settings: Settings;
+  readonly #capacity: number;
   readonly #sessions: number;
   readonly #changesMemory: SharedMemory;
   readonly #changes: Buffer;
@@ -48,8 +54,9 @@ export class KernelSessionTable implements SessionTable {
   #pendingBackends: readonly Backend[] | undefined;
   #backendsTimer: NodeJS.Timeout | undefined;
 
-  constructor(settings: Settings, descriptors: SessionTableDescriptors) {
+  constructor(settings: Settings, { capacity, ...descriptors }: SessionTableParts) {
     this.#settings = settings;
+    this.#capacity = capacity;
     this.#generation = Math.max(settings.generation, settings.newestGeneration);
     this.#sessions = descriptors.sessions;
     this.#changesMemory = new SharedMemory(descriptors.changes, Limit.CHANGES * changeLayout.size);
@@ -68,12 +75,16 @@ export class KernelSessionTable implements SessionTable {
     this.#queue(hash, version, 0, 0, this.#generation, ChangeKind.DELETE);
   }
 
-  /** Queues the removal of exactly this record: one written meanwhile stays. */
-  collect(hash: string, session: Session): void {
+  /**
+   * Queues the removal of exactly this record: one written meanwhile stays.
+   * @param keys session_key at `key`; `values`: session at `value`
+   */
+  collect(keys: Uint8Array, key: number, values: Uint8Array, value: number): void {
     const at = this.#next();
-    this.#changes.write(hash, at + change.hash, 16, 'hex');
-    this.#changes.writeBigUInt64LE(session.version, at + change.version);
-    this.#changes.writeUInt32LE(session.generation, at + change.generation);
+    const { version, generation } = sessionLayout.offset;
+    this.#changes.set(keys.subarray(key, key + 16), at + change.hash);
+    this.#changes.set(values.subarray(value + version, value + version + 8), at + change.version);
+    this.#changes.set(values.subarray(value + generation, value + generation + 4), at + change.generation);
     this.#changes.writeUInt32LE(ChangeKind.DELETE, at + change.kind);
   }
 
@@ -167,6 +178,10 @@ export class KernelSessionTable implements SessionTable {
   /** Sessions held, expired ones that are not yet collected included. */
   get entries(): number {
     return Number(this.#counts[tableCountsLayout.offset.entries / 8] ?? 0n);
+  }
+
+  get room(): number {
+    return Math.max(0, this.#capacity - this.entries);
   }
 
   /** Sessions that found the table full, since it was made. */

@@ -30,13 +30,6 @@ export class Settings {
     this.#doubles[offset / 8] = BigInt(Math.round(value));
   }
 
-  get clockOffsetMs(): number {
-    return this.#double(at.clockOffsetMs);
-  }
-  set clockOffsetMs(value: number) {
-    this.#setDouble(at.clockOffsetMs, value);
-  }
-
   get inStepMs(): number {
     return this.#double(at.inStepMs);
   }

@@ -3,12 +3,17 @@
  * whole map in batches with pauses between, since the kernel holds a bucket's lock and this thread runs the
  * feed too. Answers don't depend on it: the program takes a dead record for none.
  */
-import { Limit, readSession, sessionKeyLayout, sessionLayout } from '../../abi.ts';
+import { Limit, sessionKeyLayout, sessionLayout } from '../../abi.ts';
 import { mapLookupBatch } from './libbpf.ts';
 import type { KernelSessionTable } from './session-table.ts';
 import type { Settings } from './settings.ts';
 
 const BATCH = Limit.CHANGES;
+/** Where a session's words are, counted in words of 4 bytes: one BigInt an element would cost more than the walk itself. */
+const WORDS = sessionLayout.size / 4;
+const EXPIRES_LOW = sessionLayout.offset.expiresMs / 4;
+const EXPIRES_HIGH = EXPIRES_LOW + 1;
+const GENERATION = sessionLayout.offset.generation / 4;
 /** From the start of one walk to that of the next, at least. */
 const WALK_MIN_MS = 5_000;
 const PAUSE_MIN_MS = 25;
@@ -25,9 +30,9 @@ export class Sweeper {
   readonly #table: KernelSessionTable;
   readonly #settings: Settings;
   readonly #cursor = new Uint8Array(4);
-  readonly #keys = Buffer.alloc(BATCH * sessionKeyLayout.size);
-  readonly #values = Buffer.alloc(BATCH * sessionLayout.size);
-  readonly #view = new DataView(this.#values.buffer, this.#values.byteOffset, this.#values.length);
+  readonly #keys = new Uint8Array(BATCH * sessionKeyLayout.size);
+  readonly #values = new Uint32Array(BATCH * WORDS);
+  readonly #valueBytes = new Uint8Array(this.#values.buffer);
   #first = true;
   #timer: NodeJS.Timeout | undefined;
   readonly counts: SweepCounts = { walks: 0, collected: 0 };
@@ -61,14 +66,26 @@ export class Sweeper {
 
   /** Looks at the next few thousand elements; true when the walk has reached the map's end. */
   step(nowMs: number): boolean {
-    const { count, end } = mapLookupBatch(this.#sessions, this.#cursor, this.#first, this.#keys, this.#values, BATCH);
+    const { count, end } = mapLookupBatch(
+      this.#sessions,
+      this.#cursor,
+      this.#first,
+      this.#keys,
+      this.#valueBytes,
+      BATCH,
+    );
     const { generation } = this.#settings;
-    const now = BigInt(nowMs);
+    const nowLow = nowMs % 2 ** 32;
+    const nowHigh = Math.floor(nowMs / 2 ** 32);
+    const values = this.#values;
     for (let i = 0; i < count; i++) {
-      const session = readSession(this.#view, i * sessionLayout.size);
-      if (session.generation < generation || (session.expiresMs !== 0n && session.expiresMs <= now)) {
-        const at = i * sessionKeyLayout.size;
-        this.#table.collect(this.#keys.toString('hex', at, at + sessionKeyLayout.size), session);
+      const at = i * WORDS;
+      const low = values[at + EXPIRES_LOW] as number;
+      const high = values[at + EXPIRES_HIGH] as number;
+      const isEndless = low === 0 && high === 0;
+      const isExpired = !isEndless && (high < nowHigh || (high === nowHigh && low <= nowLow));
+      if (isExpired || (values[at + GENERATION] as number) < generation) {
+        this.#table.collect(this.#keys, i * sessionKeyLayout.size, this.#valueBytes, i * sessionLayout.size);
       }
     }
     this.counts.collected += this.#table.flush().removed;

@@ -17,7 +17,7 @@ function open(capacity = 1000): Datapath {
     capacity,
     object: fileURLToPath(new URL('../../../build/gateway.bpf.o', import.meta.url)),
     attach: 'auto',
-    events: { generic() {}, attached() {} },
+    events: { generic() {}, attached() {}, kept() {}, putAside() {} },
   });
 }
 
