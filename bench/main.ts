@@ -1,0 +1,16 @@
+/**
+ * `npm run bench -- NAME [options]`: each benchmark is a program of its own and says at its top what it shows.
+ */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const BENCHES: Record<string, string> = { flood: 'flood/flood.ts', scale: 'scale.ts' };
+
+const [name = '', ...args] = process.argv.slice(2);
+const file = BENCHES[name];
+if (file === undefined) {
+  console.error(`found "${name}", allowed: ${Object.keys(BENCHES).join(', ')}`);
+  process.exit(2);
+}
+const script = fileURLToPath(new URL(file, import.meta.url));
+process.exit(spawnSync(process.execPath, [script, ...args], { stdio: 'inherit' }).status ?? 1);

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/*
+ * The program as one function over a frame, in a small fixed world, and what must hold of whatever it does: the
+ * verdict is counted once and fits the action, what is not answered is left as it was, and an answer has every
+ * header right, and goes only to an authentic request, judged by reference.h.
+ */
+#ifndef FUZZ_GATEWAY_H
+#define FUZZ_GATEWAY_H
+
+#include <sanitizer/asan_interface.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "maps.h"
+#include "reference.h"
+
+#include "../../bpf/gateway.bpf.c"
+
+/* The world. The TypeScript that makes the corpus (seeds.ts) knows these numbers too. */
+#define WORLD_MONOTONIC_MS 10000000ull
+#define WORLD_NOW_MS 1795000000000ull
+
+enum {
+	WORLD_PORT = 6464,
+	WORLD_SKEW_MS = 30000,
+	WORLD_GENERATION = 7,
+	FRAME_MAX = 2048,
+	/* How the world differs from usual, for one frame. */
+	WORLD_NOT_READY = 0x01,
+	WORLD_ALLOW_LIST = 0x02,
+	WORLD_NO_BUDGET = 0x04,
+	WORLD_NEVER_IN_STEP = 0x08,
+	WORLD_OTHER_HALF = 0x10,
+	WORLD_STALE = 0x20,
+};
+
+enum world_key {
+	KEY_IN_FORCE = 1,
+	KEY_ENDED = 2,
+	KEY_TO_COME = 3,
+};
+
+enum world_session {
+	ENDLESS,
+	ENDING,
+	ENDED,
+	NO_BACKEND,
+	BACKEND_GONE,
+	OLD_GENERATION,
+	/* Not in the table. */
+	NOBODY,
+	WORLD_SESSIONS,
+};
+
+static void world_secret(__u32 id, uint8_t secret[32])
+{
+	for (int i = 0; i < 32; i++)
+		secret[i] = 16 * id + i;
+}
+
+static void world_guard_key(__u32 id, uint8_t guard_key[16])
+{
+	uint8_t secret[32], out[32];
+
+	world_secret(id, secret);
+	reference_hmac(secret, "session-gateway guard v1", 24, out);
+	memcpy(guard_key, out, 16);
+}
+
+static void world_hash(int session, uint8_t hash[16])
+{
+	for (int i = 0; i < 16; i++)
+		hash[i] = 16 * session + i;
+}
+
+static void world_add_key(__u32 id, __u64 not_before_ms, __u64 not_after_ms)
+{
+	struct key key = { .not_before_ms = not_before_ms, .not_after_ms = not_after_ms, .suite = SUITE_HMAC_SHA256 };
+	uint8_t secret[32];
+
+	world_secret(id, secret);
+	world_guard_key(id, key.guard_key);
+	reference_pad_state(secret, 0x36, key.inner_state);
+	reference_pad_state(secret, 0x5c, key.outer_state);
+	REQUIRE(!bpf_map_update_elem(&keys, &id, &key, BPF_ANY));
+}
+
+static void world_add_session(int session, __u64 expires_ms, __u32 generation, __u32 backend_id)
+{
+	struct session record = {
+		.version = 1000 + session,
+		.expires_ms = expires_ms,
+		.generation = generation,
+		.backend_id = backend_id,
+	};
+	uint8_t hash[16];
+
+	world_hash(session, hash);
+	record.check = session_check(hash, record.version, record.expires_ms,
+				     session_generation_backend(record.generation, record.backend_id));
+	REQUIRE(!bpf_map_update_elem(&sessions, hash, &record, BPF_ANY));
+}
+
+static void world_add_address(const uint8_t bytes[16])
+{
+	__u32 one = 1;
+
+	REQUIRE(!bpf_map_update_elem(&addresses, bytes, &one, BPF_ANY));
+}
+
+static void world_add_network(__u32 prefix_length, const uint8_t bytes[16])
+{
+	struct network network = { .prefix_length = prefix_length };
+	__u32 one = 1;
+
+	memcpy(network.bytes, bytes, 16);
+	REQUIRE(!bpf_map_update_elem(&allowed_networks, &network, &one, BPF_ANY));
+}
+
+static void world_add_backend(__u32 id, const uint8_t address[16], __u16 port)
+{
+	struct backend backend = { .port = bpf_htons(port), .known = 1 };
+
+	memcpy(backend.address, address, 16);
+	REQUIRE(!bpf_map_update_elem(&backends, &id, &backend, BPF_ANY));
+}
+
+static const uint8_t gateway_v4[16] = { [10] = 0xff, 0xff, 10, 99, 0, 2 };
+static const uint8_t client_v4[16] = { [10] = 0xff, 0xff, 10, 99, 0, 1 };
+static const uint8_t gateway_v6[16] = { 0xfd, 0x99, [15] = 2 };
+static const uint8_t client_v6[16] = { 0xfd, 0x99, [15] = 1 };
+static const uint8_t backend_v4[16] = { [10] = 0xff, 0xff, 10, 1, 0, 1 };
+static const uint8_t backend_v6[16] = { 0xfd, 0x01, [15] = 9 };
+
+/* A page below 4 GB, since a packet's address has 32 bits in struct xdp_md. */
+static uint8_t *frame_room;
+
+static void world_begin(void)
+{
+	if (frame_room)
+		return;
+	frame_room = mmap((void *)0x10000000, FRAME_MAX, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	REQUIRE(frame_room == (void *)0x10000000);
+
+	HOST_MAP(&sessions)->max_entries = WORLD_SESSIONS;
+	world_add_key(KEY_IN_FORCE, 0, ~0ull);
+	world_add_key(KEY_ENDED, 0, WORLD_NOW_MS - 1);
+	world_add_key(KEY_TO_COME, WORLD_NOW_MS + 1, ~0ull);
+	world_add_address(gateway_v4);
+	world_add_address(gateway_v6);
+	world_add_network(96 + 24, client_v4);
+	world_add_backend(1, backend_v4, 8080);
+	world_add_backend(300, backend_v6, 65535);
+	world_add_session(ENDLESS, 0, WORLD_GENERATION, 1);
+	world_add_session(ENDING, WORLD_NOW_MS + 3599001, WORLD_GENERATION, 300);
+	world_add_session(ENDED, WORLD_NOW_MS, WORLD_GENERATION, 1);
+	world_add_session(NO_BACKEND, 0, WORLD_GENERATION, 0);
+	world_add_session(BACKEND_GONE, 0, WORLD_GENERATION, 2);
+	world_add_session(OLD_GENERATION, 0, WORLD_GENERATION - 1, 1);
+}
+
+static void world_set(uint8_t differences)
+{
+	struct settings setting = {
+		.in_step_ms = differences & WORLD_NEVER_IN_STEP ? 0 : WORLD_MONOTONIC_MS - 250,
+		.stale_after_ms = differences & WORLD_STALE ? 249 : 250,
+		.max_skew_ms = WORLD_SKEW_MS,
+		.skew_budget = differences & WORLD_NO_BUDGET ? 0 : 1,
+		.generation = WORLD_GENERATION,
+		.port = WORLD_PORT,
+		.ready = !(differences & WORLD_NOT_READY),
+		.allow_list = !!(differences & WORLD_ALLOW_LIST),
+		.backends_half = !!(differences & WORLD_OTHER_HALF),
+		.newest_generation = WORLD_GENERATION,
+	};
+	struct wall_clock clock = { .offset_ms = WORLD_NOW_MS - WORLD_MONOTONIC_MS };
+	struct verdict_counts counts = { 0 };
+	struct skew_budget spent = { 0 };
+	__u32 zero = 0;
+
+	host_now_ns = WORLD_MONOTONIC_MS * 1000000 + 999999;
+	bpf_map_update_elem(&wall_clock, &zero, &clock, BPF_ANY);
+	bpf_map_update_elem(&settings, &zero, &setting, BPF_ANY);
+	bpf_map_update_elem(&verdict_counts, &zero, &counts, BPF_ANY);
+	bpf_map_update_elem(&skew_budget, &zero, &spent, BPF_ANY);
+}
+
+/* The one verdict that was counted. */
+static enum verdict counted_verdict(void)
+{
+	const struct verdict_counts *counts;
+	enum verdict verdict = VERDICT_COUNT;
+	__u32 zero = 0;
+
+	counts = bpf_map_lookup_elem(&verdict_counts, &zero);
+	for (int i = 0; i < VERDICT_COUNT; i++) {
+		if (!counts->packets[i])
+			continue;
+		REQUIRE(counts->packets[i] == 1 && verdict == VERDICT_COUNT);
+		verdict = i;
+	}
+	REQUIRE(verdict < VERDICT_COUNT);
+	return verdict;
+}
+
+static int action_that_fits(enum verdict verdict)
+{
+	switch (verdict) {
+	case VERDICT_PASS_OTHER:
+	case VERDICT_PASS_SLOW_PATH:
+		return XDP_PASS;
+	case VERDICT_REPLY_CLOCK_SKEW:
+	case VERDICT_REPLY_NOT_READY:
+	case VERDICT_REPLY_FOUND:
+	case VERDICT_REPLY_NOT_FOUND:
+		return XDP_TX;
+	default:
+		REQUIRE(verdict != VERDICT_ABORTED);
+		return XDP_DROP;
+	}
+}
+
+static int is_zero(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (bytes[i])
+			return 0;
+	return 1;
+}
+
+static void require_swapped(const uint8_t *before, const uint8_t *after, size_t size)
+{
+	REQUIRE(!memcmp(after, before + size, size));
+	REQUIRE(!memcmp(after + size, before, size));
+}
+
+/* What an authentic request of this header and body would carry. */
+struct seal {
+	uint8_t digest[32];
+	uint8_t guard[8];
+};
+
+static __u32 key_id_of(const uint8_t *request)
+{
+	return (__u32)request[4] << 24 | request[5] << 16 | request[6] << 8 | request[7];
+}
+
+static void seal_of(const uint8_t *request, struct seal *seal)
+{
+	uint8_t secret[32], guard_key[16];
+
+	world_secret(key_id_of(request), secret);
+	world_guard_key(key_id_of(request), guard_key);
+	reference_hmac(secret, request, 40, seal->digest);
+	reference_siphash(guard_key, request, 56, seal->guard, 8);
+}
+
+/* A LOOKUP request and the reply to it, 80 bytes each. */
+static void require_right_reply(const uint8_t *request, const uint8_t *reply, enum verdict verdict)
+{
+	struct seal seal;
+	uint8_t tag[16];
+	__u64 now_ms = 0;
+
+	/* the one who asked holds a key that is in force */
+	REQUIRE(key_id_of(request) == KEY_IN_FORCE);
+	seal_of(request, &seal);
+	REQUIRE(!memcmp(request + 40, seal.digest, 16));
+	REQUIRE(!memcmp(request + 56, seal.guard, 8));
+	REQUIRE(is_zero(request + 64, 16));
+
+	/* header and tag of the reply */
+	REQUIRE(!memcmp(request, "\x53\x47\x01\x01", 4) && !memcmp(reply, "\x53\x47\x01\x81", 4));
+	REQUIRE(!memcmp(reply + 4, request + 4, 4) && !memcmp(reply + 16, request + 16, 8));
+	for (int i = 8; i < 16; i++)
+		now_ms = now_ms << 8 | reply[i];
+	REQUIRE(now_ms == WORLD_NOW_MS);
+	reference_siphash(seal.digest + 16, reply, 64, tag, 16);
+	REQUIRE(!memcmp(reply + 64, tag, 16));
+
+	/* what goes with the status */
+	switch (verdict) {
+	case VERDICT_REPLY_FOUND:
+		REQUIRE(reply[24] == STATUS_FOUND && !(reply[25] & ~FLAG_STALE) && !is_zero(reply + 26, 6));
+		return;
+	case VERDICT_REPLY_NOT_FOUND:
+		REQUIRE(reply[24] == STATUS_NOT_FOUND && !(reply[25] & ~FLAG_STALE) && is_zero(reply + 26, 34));
+		return;
+	case VERDICT_REPLY_CLOCK_SKEW:
+		REQUIRE(reply[24] == STATUS_CLOCK_SKEW && is_zero(reply + 25, 35));
+		return;
+	default:
+		REQUIRE(reply[24] == STATUS_NOT_READY && is_zero(reply + 25, 35));
+	}
+}
+
+/* Where the IP header is in a frame that the program has taken apart, VLAN tags or not. */
+static size_t ip_header_of(const uint8_t *frame)
+{
+	size_t ip = 14;
+	int tags = 0;
+
+	for (; memcmp(frame + ip - 2, "\x08\x00", 2) && memcmp(frame + ip - 2, "\x86\xdd", 2); ip += 4)
+		REQUIRE(tags++ < 2);
+	return ip;
+}
+
+static int is_ipv4_at(const uint8_t *frame, size_t ip)
+{
+	return frame[ip - 2] == 0x08;
+}
+
+/* What was dropped for a wrong guard or tag had one. */
+static void require_forged(const uint8_t *frame, enum verdict verdict)
+{
+	size_t ip = ip_header_of(frame);
+	const uint8_t *request = frame + ip + (is_ipv4_at(frame, ip) ? 20 : 40) + 8;
+	struct seal seal;
+
+	seal_of(request, &seal);
+	if (verdict == VERDICT_DROP_GUARD)
+		REQUIRE(memcmp(request + 56, seal.guard, 8));
+	else
+		REQUIRE(!memcmp(request + 56, seal.guard, 8) && memcmp(request + 40, seal.digest, 16));
+}
+
+/* An answered frame, and the frame as it was; they have one length. */
+static void require_right_answer(const uint8_t *before, const uint8_t *after, size_t size, enum verdict verdict)
+{
+	size_t ip = ip_header_of(before), udp, addresses_size, addresses;
+	uint8_t pseudo[4] = { 0, IPPROTO_UDP };
+
+	require_swapped(before, after, 6);
+	REQUIRE(!memcmp(before + 12, after + 12, ip - 12));
+
+	if (is_ipv4_at(before, ip)) {
+		static const uint8_t id_fragment_limit[] = { 0, 0, 0x40, 0, 64, IPPROTO_UDP };
+
+		udp = ip + 20;
+		addresses_size = 4;
+		REQUIRE(before[ip] == 0x45 && after[ip] == 0x45 && after[ip + 1] == 0);
+		REQUIRE(!memcmp(after + ip + 2, before + ip + 2, 2));
+		REQUIRE(!memcmp(after + ip + 4, id_fragment_limit, 6));
+		REQUIRE(reference_fold(reference_sum(0, after + ip, 20)) == 0xffff);
+	} else {
+		udp = ip + 40;
+		addresses_size = 16;
+		REQUIRE(after[ip] == 0x60 && is_zero(after + ip + 1, 3));
+		REQUIRE(!memcmp(after + ip + 4, before + ip + 4, 3) && after[ip + 7] == 64);
+	}
+	addresses = udp - 2 * addresses_size;
+	require_swapped(before + addresses, after + addresses, addresses_size);
+	require_swapped(before + udp, after + udp, 2);
+
+	REQUIRE(udp + 88 <= size);
+	REQUIRE(after[udp + 4] == 0 && after[udp + 5] == 88 && !memcmp(before + udp + 4, after + udp + 4, 2));
+	REQUIRE(!is_zero(after + udp + 6, 2));
+	memcpy(pseudo + 2, after + udp + 4, 2);
+	REQUIRE(reference_fold(
+			reference_sum(reference_sum(reference_sum(0, pseudo, 4), after + addresses, 2 * addresses_size),
+				      after + udp, 88)) == 0xffff);
+	REQUIRE(!memcmp(before + udp + 88, after + udp + 88, size - udp - 88));
+	require_right_reply(before + udp + 8, after + udp + 8, verdict);
+}
+
+/*
+ * Runs the program on a frame of at most FRAME_MAX bytes and checks what it did; every byte around the frame is
+ * poisoned.
+ * after: the frame as it then is, for callers that want more of it; NULL = not wanted
+ */
+static enum verdict run_frame(const uint8_t *frame, size_t size, uint8_t *after)
+{
+	struct xdp_md ctx = { .data = (uintptr_t)frame_room, .data_end = (uintptr_t)frame_room + size };
+	enum verdict verdict;
+	int action;
+
+	REQUIRE(size <= FRAME_MAX);
+	ASAN_UNPOISON_MEMORY_REGION(frame_room, FRAME_MAX);
+	memcpy(frame_room, frame, size);
+	ASAN_POISON_MEMORY_REGION(frame_room + size, FRAME_MAX - size);
+	action = gateway(&ctx);
+	verdict = counted_verdict();
+	REQUIRE(action == action_that_fits(verdict));
+	if (action == XDP_TX)
+		require_right_answer(frame, frame_room, size, verdict);
+	else
+		REQUIRE(!memcmp(frame, frame_room, size));
+	if (verdict == VERDICT_DROP_GUARD || verdict == VERDICT_DROP_TAG)
+		require_forged(frame, verdict);
+	if (after)
+		memcpy(after, frame_room, size);
+	return verdict;
+}
+
+#endif

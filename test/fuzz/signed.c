@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/*
+ * Fuzz target: requests that are signed after they were changed, and so get past the tag, where bytes alone never
+ * would. Input: six bytes that choose world, layout, key, session, clock and trailer, then changes of three bytes
+ * each. Without changes the verdict and the answer are known beforehand, and must be those.
+ */
+#include "gateway.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+	PLAN_BYTES = 6,
+	CHANGE_BYTES = 3,
+	CHANGES_MAX = 32,
+	REQUEST_BYTES = 80,
+	LAYOUT_IPV6 = 0x01,
+	LAYOUT_TAGS = 0x06,	/* 0 to 3, in bits 1 and 2 */
+	LAYOUT_STRANGER = 0x08, /* from an address that is not allowed */
+	TRAILER_CUT = 0x80,	/* bytes are missing at the end, not added */
+};
+
+/* When a change is made, in a change's first byte: the tag, the guard or neither is made after it. */
+enum when {
+	BEFORE_TAG,
+	BEFORE_GUARD,
+	IN_FRAME,
+	WHENS,
+};
+
+struct plan {
+	uint8_t world, layout, key, session, clock, trailer;
+	const uint8_t *changes;
+	size_t change_count;
+};
+
+static void put16(uint8_t *at, uint32_t value)
+{
+	at[0] = value >> 8;
+	at[1] = value;
+}
+
+static void put64(uint8_t *at, uint64_t value)
+{
+	for (int i = 7; i >= 0; i--, value >>= 8)
+		at[i] = value;
+}
+
+/* Off by -2 to 2 times the allowed skew, its very edges among them. */
+static int64_t skew_of(uint8_t clock)
+{
+	static const int64_t edges[] = { 0, WORLD_SKEW_MS, -WORLD_SKEW_MS, WORLD_SKEW_MS + 1, -WORLD_SKEW_MS - 1 };
+
+	if (clock < 5)
+		return edges[clock];
+	return (clock - 128) * 2 * WORLD_SKEW_MS / 128;
+}
+
+static uint32_t key_of(const struct plan *plan)
+{
+	return 1 + plan->key % 4;
+}
+
+static void change(const struct plan *plan, enum when when, uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < plan->change_count; i++) {
+		const uint8_t *change = plan->changes + CHANGE_BYTES * i;
+
+		if (change[0] % WHENS == when)
+			bytes[change[1] % size] ^= change[2];
+	}
+}
+
+static void make_request(const struct plan *plan, uint8_t request[REQUEST_BYTES])
+{
+	uint8_t secret[32], guard_key[16], digest[32];
+
+	memset(request, 0, REQUEST_BYTES);
+	memcpy(request, "\x53\x47\x01\x01", 4);
+	request[7] = key_of(plan);
+	put64(request + 8, WORLD_NOW_MS + skew_of(plan->clock));
+	memcpy(request + 16, "a nonce.", 8);
+	world_hash(plan->session % WORLD_SESSIONS, request + 24);
+	world_secret(key_of(plan), secret);
+	world_guard_key(key_of(plan), guard_key);
+	change(plan, BEFORE_TAG, request, 40);
+	reference_hmac(secret, request, 40, digest);
+	memcpy(request + 40, digest, 16);
+	change(plan, BEFORE_GUARD, request, 56);
+	reference_siphash(guard_key, request, 56, request + 56, 8);
+}
+
+/* Returns the frame's size. */
+static size_t make_frame(const struct plan *plan, uint8_t frame[FRAME_MAX])
+{
+	int tags = (plan->layout & LAYOUT_TAGS) / 2, is_ipv6 = plan->layout & LAYOUT_IPV6;
+	uint8_t *at = frame;
+
+	memset(frame, 0, FRAME_MAX);
+	memcpy(at, "\2\0\0\0\0\2\2\0\0\0\0\1", 12);
+	at += 12;
+	for (int i = 0; i < tags; i++, at += 4) {
+		put16(at, i + 1 < tags ? ETH_P_8021AD : ETH_P_8021Q);
+		put16(at + 2, 0x2005 + i);
+	}
+	put16(at, is_ipv6 ? ETH_P_IPV6 : ETH_P_IP);
+	at += 2;
+	if (is_ipv6) {
+		put16(at, 0x6123);
+		put16(at + 4, 8 + REQUEST_BYTES);
+		at[6] = IPPROTO_UDP;
+		at[7] = 255;
+		memcpy(at + 8, client_v6, 16);
+		memcpy(at + 24, gateway_v6, 16);
+		at += 40;
+	} else {
+		put16(at, 0x45b8);
+		put16(at + 2, 20 + 8 + REQUEST_BYTES);
+		put16(at + 4, 0x1234);
+		at[8] = 3;
+		at[9] = IPPROTO_UDP;
+		memcpy(at + 12, client_v4 + 12, 4);
+		if (plan->layout & LAYOUT_STRANGER)
+			at[14] = 77;
+		memcpy(at + 16, gateway_v4 + 12, 4);
+		at += 20;
+	}
+	put16(at, 40000);
+	put16(at + 2, WORLD_PORT);
+	put16(at + 4, 8 + REQUEST_BYTES);
+	put16(at + 6, 0x1234);
+	make_request(plan, at + 8);
+	at += 8 + REQUEST_BYTES;
+	if (plan->trailer & TRAILER_CUT) {
+		at -= 1 + plan->trailer % 32;
+	} else {
+		memset(at, 0xee, plan->trailer % 32);
+		at += plan->trailer % 32;
+	}
+	change(plan, IN_FRAME, frame, at - frame);
+	return at - frame;
+}
+
+static enum verdict verdict_due(const struct plan *plan)
+{
+	int is_stranger = plan->layout & (LAYOUT_IPV6 | LAYOUT_STRANGER);
+	int64_t skew_ms = skew_of(plan->clock);
+
+	if ((plan->layout & LAYOUT_TAGS) == LAYOUT_TAGS)
+		return VERDICT_PASS_SLOW_PATH;
+	if (plan->world & WORLD_ALLOW_LIST && is_stranger)
+		return VERDICT_DROP_SOURCE;
+	if (plan->trailer & TRAILER_CUT)
+		return VERDICT_DROP_LENGTH;
+	if (key_of(plan) == 4)
+		return VERDICT_DROP_KEY_UNKNOWN;
+	if (key_of(plan) != KEY_IN_FORCE)
+		return VERDICT_DROP_KEY_TIME;
+	if (skew_ms > WORLD_SKEW_MS || skew_ms < -WORLD_SKEW_MS)
+		return plan->world & WORLD_NO_BUDGET ? VERDICT_DROP_SKEW_BUDGET : VERDICT_REPLY_CLOCK_SKEW;
+	if (plan->world & WORLD_NOT_READY)
+		return VERDICT_REPLY_NOT_READY;
+	if (plan->session % WORLD_SESSIONS > ENDING || plan->world & WORLD_OTHER_HALF)
+		return VERDICT_REPLY_NOT_FOUND;
+	return VERDICT_REPLY_FOUND;
+}
+
+/* What follows status and flags in the two answers that say where a session is. */
+static void require_right_backend(const struct plan *plan, const uint8_t *reply)
+{
+	int is_ending = plan->session % WORLD_SESSIONS == ENDING;
+	uint8_t expected[36] = { 0 };
+
+	put16(expected, is_ending ? 65535 : 8080);
+	put16(expected + 4, is_ending ? 300 : 1);
+	memcpy(expected + 6, is_ending ? backend_v6 : backend_v4, 16);
+	put64(expected + 22, is_ending ? 1001 : 1000);
+	memset(expected + 30, 0xff, 4);
+	if (is_ending)
+		memcpy(expected + 30, "\0\0\x0e\x10", 4); /* 3599.001 s, rounded up */
+	REQUIRE(!memcmp(reply + 26, expected, 34));
+}
+
+static void require_right_age(const struct plan *plan, const uint8_t *reply)
+{
+	int is_never = plan->world & WORLD_NEVER_IN_STEP;
+
+	REQUIRE(!memcmp(reply + 60, is_never ? "\xff\xff\xff\xff" : "\0\0\0\xfa", 4));
+	REQUIRE(reply[25] == (is_never || plan->world & WORLD_STALE ? FLAG_STALE : 0));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint8_t frame[FRAME_MAX], after[FRAME_MAX];
+	enum verdict verdict;
+	struct plan plan;
+	const uint8_t *reply;
+	size_t frame_size;
+
+	if (size < PLAN_BYTES || size > PLAN_BYTES + CHANGE_BYTES * CHANGES_MAX)
+		return -1;
+	memcpy(&plan, data, PLAN_BYTES);
+	plan.changes = data + PLAN_BYTES;
+	plan.change_count = (size - PLAN_BYTES) / CHANGE_BYTES;
+
+	world_begin();
+	world_set(plan.world);
+	frame_size = make_frame(&plan, frame);
+	verdict = run_frame(frame, frame_size, after);
+	if (plan.change_count)
+		return 0;
+	REQUIRE(verdict == verdict_due(&plan));
+	reply = after + frame_size - plan.trailer % 32 - REQUEST_BYTES;
+	if (verdict == VERDICT_REPLY_FOUND)
+		require_right_backend(&plan, reply);
+	if (verdict == VERDICT_REPLY_FOUND || verdict == VERDICT_REPLY_NOT_FOUND)
+		require_right_age(&plan, reply);
+	return 0;
+}
