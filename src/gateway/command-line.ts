@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { addBackend } from './commands/backend.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDetach } from './commands/detach.ts';
+import { addDoctor } from './commands/doctor.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLookup } from './commands/lookup.ts';
 import { addRedis } from './commands/redis.ts';
@@ -14,7 +15,7 @@ import { addStatus } from './commands/status.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import { VERSION } from './version.ts';
 
-const COMMANDS = [addRun, addStatus, addKeys, addLookup, addBackend, addRedis, addDetach, addDemo] as const;
+const COMMANDS = [addRun, addStatus, addKeys, addLookup, addBackend, addRedis, addDoctor, addDetach, addDemo] as const;
 
 /** @returns the exit status */
 export async function runCommandLine(args: readonly string[]): Promise<number> {

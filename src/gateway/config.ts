@@ -2,14 +2,14 @@
  * The configuration file: found, read, checked as a whole, with defaults put in and paths made absolute.
  * The commented example is config/gateway.yaml; docs/configuration.md explains it. May be imported by src/gateway only.
  */
-import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { found, issueProblems, type Problem, reported, syntaxProblem, valueAt } from './config/problems.ts';
+import { StrictYaml, valueAt, YamlAliasError } from '../auth/strict-yaml.ts';
+import { found, issueProblems, type Problem, reported, syntaxProblem } from './config/problems.ts';
 import { configSchema } from './config/schema.ts';
 import { UNAVAILABLE } from './config/unavailable.ts';
-import { failure, reasonOf, systemCode } from './errors.ts';
+import { failure, GatewayError, systemCode } from './errors.ts';
+import { readTextFile } from './text-file.ts';
 
 export { type HostPort, parseHostPort, shownUrl } from './config/values.ts';
 
@@ -47,13 +47,11 @@ function notFound(tried: readonly string[]): never {
 /** The file's text; undefined if there is no such file. */
 function readConfig(file: string): string | undefined {
   try {
-    const stats = statSync(file);
-    if (!stats.isFile()) throw new RangeError('it is not a regular file');
-    if (stats.size > FILE_MAX_BYTES) throw new RangeError(`it has ${stats.size} bytes`);
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
+    return readTextFile(file, FILE_MAX_BYTES);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
-    throw failure('CONFIG_UNREADABLE', { file, reason: reasonOf(error) }, error);
+    const code = error instanceof GatewayError ? systemCode(error.cause) : undefined;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
   }
 }
 
@@ -63,18 +61,10 @@ function readConfig(file: string): string | undefined {
  * @throws GatewayError CONFIG_INVALID
  */
 export function parseConfig(text: string, file: string): Config {
-  const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    stringKeys: true,
-    resolveKnownTags: false,
-    logLevel: 'error',
-  });
-  const faults = [...document.errors, ...document.warnings];
-  if (faults.length > 0) throw invalid(faults.map((fault) => syntaxProblem(file, lines, fault)));
+  const yaml = new StrictYaml(text);
+  if (yaml.faults.length > 0) throw invalid(yaml.faults.map((fault) => syntaxProblem(file, fault)));
 
-  const content = contentOf(document, file);
+  const content = contentOf(yaml, file);
   const unavailable = UNAVAILABLE.filter(({ path, asksForIt }) => asksForIt(valueAt(content, path)));
   const problems: Problem[] = unavailable.map(({ path, allowed }) => {
     return { path, found: `${found(path, valueAt(content, path))}, not available in this version`, allowed };
@@ -82,7 +72,7 @@ export function parseConfig(text: string, file: string): Config {
   const parsed = configSchema(dirname(file)).safeParse(content);
   if (!parsed.success) problems.push(...issueProblems(content, parsed.error.issues));
   if (parsed.success && problems.length === 0) return { ...parsed.data, file };
-  throw invalid(reported({ file, document, lines }, problems));
+  throw invalid(reported({ file, yaml }, problems));
 }
 
 function invalid(problems: readonly string[]): Error {
@@ -92,12 +82,11 @@ function invalid(problems: readonly string[]): Error {
   });
 }
 
-function contentOf(document: ReturnType<typeof parseDocument>, file: string): unknown {
+function contentOf(yaml: StrictYaml, file: string): unknown {
   try {
-    return document.toJS({ maxAliasCount: 0 });
+    return yaml.content();
   } catch (error) {
-    if (!(error instanceof ReferenceError)) throw error;
-    // Without the cause: its message quotes the file.
+    if (!(error instanceof YamlAliasError)) throw error;
     throw invalid([`${file}: found an alias (*); allowed: YAML without aliases`]);
   }
 }

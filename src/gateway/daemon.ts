@@ -1,23 +1,27 @@
 /**
  * The daemon: from the configuration to running parts, and to their end. May be imported by src/gateway only.
  *
- *     configuration ─▶ key file ─▶ kernel ─▶ addresses ─▶ control API ─▶ attachment ─▶ sync, upkeep, sweeper
+ *     configuration ─▶ key file ─▶ kernel ─▶ control API ─▶ attachment, with keys, addresses and settings ─▶ sync, upkeep, sweeper
  *
  * Parts are started in this order and stopped in the other one, all at the word of one AbortController. What the kernel
  * answers does not depend on any of it.
  */
 import { fileURLToPath } from 'node:url';
+import type { Keyring } from '../auth/keyring.ts';
 import type { Log } from '../sync/log.ts';
 import { systemRuntime } from '../sync/runtime.ts';
 import { Sync, type SyncOptions } from '../sync/sync.ts';
 import { addressBytes, networkBytes } from './addresses.ts';
 import type { Config } from './config.ts';
+import { httpAccess } from './control/http-access.ts';
 import { startControl } from './control/server.ts';
 import { RedisDirectory } from './directory.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
+import { missingCapabilities } from './kernel/capabilities.ts';
 import { Datapath } from './kernel/datapath.ts';
-import { coarseClockStepMs, interfaceAddresses } from './kernel/libc.ts';
+import { coarseClockStepMs, interfaceAddresses, interfaceIndex } from './kernel/libc.ts';
 import type { AttachRequest } from './kernel/links.ts';
+import { giveBackProgramPages } from './kernel/resident-memory.ts';
 import { Keys, readKeys } from './keys.ts';
 import { runUntilEnded, type Stop } from './lifecycle.ts';
 import type { Logger } from './log.ts';
@@ -46,32 +50,45 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   if (listen.allow.length === 0) log.warn('listen.allow is empty: anyone who reaches the interfaces may ask');
   let reload: (() => KeyReload) | undefined;
   // From the beginning: a hang-up that nobody listens for ends the process.
-  const onHangup = () => reloadOnHangup(reload, log);
+  let isHungUp = false;
+  const onHangup = () => {
+    if (reload === undefined) isHungUp = true;
+    else reloadOnHangup(reload, log);
+  };
   process.on('SIGHUP', onHangup);
   stops.push(() => void process.off('SIGHUP', onHangup));
-  const access = redisAccess(config);
+  const access = redisAccess(config, (reason) => log.warn({ reason }, 'the certificates for Redis were not renewed'));
   const firstKeys = readKeys(config.keys);
+  const http = httpAccess(config, systemRuntime.monotonicMs);
 
+  const missing = missingCapabilities();
+  if (missing.length > 0) throw failure('CAPABILITY_MISSING', { missing });
   const kernel = startKernel(config, log);
-  stops.push(() => kernel.close());
+  let isStarted = false;
+  stops.push(() => (isStarted ? kernel.close() : kernel.abandon()));
 
   const keys = new Keys(kernel);
-  logReload(keys.apply(firstKeys), log);
-  const reloadKeys = (): KeyReload => {
-    const change = keys.apply(readKeys(config.keys));
+  keys.check(firstKeys);
+  const applyKeys = (next: Keyring): KeyReload => {
+    const change = keys.apply(next);
+    kernel.withdrawKeys();
     logReload(change, log);
     return change;
   };
-  reload = reloadKeys;
+  const reloadKeys = (): KeyReload => {
+    // Both files or neither.
+    const replaceToken = http?.readTokenAgain();
+    const change = applyKeys(readKeys(config.keys));
+    replaceToken?.();
+    return change;
+  };
 
   const sync = new Sync({ ...syncOptions(config), redis: access, table: kernel.table, log: syncLog(log) });
   // The program's clock is behind by up to a step; ahead by as much, it never answers from a record that has expired.
   const clockStepMs = coarseClockStepMs();
   const upkeep = new Upkeep(
     {
-      setClockOffset: (ms) => {
-        kernel.settings.clockOffsetMs = ms + clockStepMs;
-      },
+      setClockOffset: (ms) => kernel.setClockOffset(ms + clockStepMs),
       addresses: () => addressesOf(config),
       setAddresses: (addresses) => kernel.setAddresses(addresses),
       reattach: () => kernel.reattach(listen.interfaces),
@@ -81,7 +98,6 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     systemRuntime,
     log,
   );
-  upkeep.begin();
 
   const directory = new RedisDirectory(config, access);
   stops.push(() => directory.close());
@@ -96,23 +112,33 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     directory,
     clocks: systemRuntime,
   });
-  const control = await startControl(config.control.socket, gateway, log);
+  const control = await startControl(config.control.socket, gateway, log, { http });
   stops.push(() => control.close());
 
-  // Attached when nothing else can fail: a start that fails leaves no program that never becomes ready.
-  inPart('the XDP program', () => kernel.attach(listen.interfaces));
+  // Last, when nothing else can fail: until here nothing that an earlier daemon left answering is touched.
+  inPart('the XDP program', () =>
+    kernel.attach(listen.interfaces, () => {
+      applyKeys(firstKeys);
+      upkeep.begin();
+      configure(kernel, config);
+    }),
+  );
+  isStarted = true;
+  reload = reloadKeys;
+  if (isHungUp) onHangup();
   sync.start();
   stops.push(() => sync.stop());
   upkeep.start();
   stops.push(() => upkeep.stop());
   kernel.sweeper.start(() => systemRuntime.wallMs());
   stops.push(() => kernel.sweeper.stop());
+  giveBackProgramPages();
   log.info({ socket: config.control.socket, pins: config.pins, adopted: kernel.adopted }, 'started');
 }
 
 function startKernel({ listen, pins, sessions }: Config, log: Logger): Datapath {
   return inPart('the kernel side', () => {
-    const kernel = new Datapath({
+    return new Datapath({
       pins,
       capacity: sessions.capacity,
       object: OBJECT,
@@ -125,16 +151,25 @@ function startKernel({ listen, pins, sessions }: Config, log: Logger): Datapath 
           );
         },
         attached: (name, mode) => log.info({ interface: name, mode }, 'attached'),
+        kept: (name, mode, reason) => {
+          log.warn({ interface: name, mode, reason }, 'listen.attach is refused here: the program goes on as it was');
+        },
+        putAside: (directory, problem) => {
+          log.warn({ directory, problem }, 'these pinned maps are not what they were: they are made anew');
+        },
       },
     });
-    const { settings } = kernel;
-    settings.port = listen.port;
-    settings.maxSkewMs = listen.maxSkewMs;
-    settings.staleAfterMs = listen.staleAfterMs;
-    settings.skewBudget = SKEW_BUDGET;
-    kernel.setAllowed(listen.allow.map(networkBytes));
-    return kernel;
   });
+}
+
+/** Writes what the program goes by, of which none depends on another. */
+function configure(kernel: Datapath, { listen }: Config): void {
+  const { settings } = kernel;
+  kernel.setAllowed(listen.allow.map(networkBytes));
+  settings.maxSkewMs = listen.maxSkewMs;
+  settings.staleAfterMs = listen.staleAfterMs;
+  settings.skewBudget = SKEW_BUDGET;
+  settings.port = listen.port;
 }
 
 /** @throws GatewayError START_FAILED for what `start` throws */
@@ -155,19 +190,17 @@ function attachRequest(attach: Config['listen']['attach']): AttachRequest {
 
 function syncOptions({ redis, sessions, feed }: Config): Omit<SyncOptions, 'redis' | 'table' | 'log'> {
   const { prefix, backend } = sessions;
-  // Likewise refused by the configuration.
-  if (backend.in !== 'hash') throw new RangeError(`sessions.backend.in: found ${backend.in}; allowed: hash`);
   return {
     names: redis.names,
     sessions: { prefix, backend },
-    feed: { stream: feed.stream, reconcileEveryMs: feed.reconcileEveryMs },
+    feed: { from: feed.from, stream: feed.stream, reconcileEveryMs: feed.reconcileEveryMs },
   };
 }
 
 function addressesOf({ listen }: Config): Uint8Array[] {
   if (listen.addresses.length > 0) return listen.addresses.map(addressBytes);
-  const byName = interfaceAddresses();
-  return listen.interfaces.flatMap((name) => byName.get(name) ?? []);
+  const byIndex = interfaceAddresses();
+  return listen.interfaces.flatMap((name) => byIndex.get(interfaceIndex(name)) ?? []);
 }
 
 function syncLog(log: Logger): Log {
@@ -178,10 +211,9 @@ function logReload({ added, removed, changed, kept }: KeyReload, log: Logger): v
   log.info({ added, removed, changed, kept }, 'keys in force');
 }
 
-/** @param reload undefined while the keys are yet to be read the first time */
-function reloadOnHangup(reload: (() => KeyReload) | undefined, log: Logger): void {
+function reloadOnHangup(reload: () => KeyReload, log: Logger): void {
   try {
-    reload?.();
+    reload();
   } catch (error) {
     log.error({ err: error }, 'the keys were not reloaded: the old ones stay in force');
   }

@@ -30,7 +30,7 @@ export const errorCatalogue = {
     return `found no configuration file at ${tried.join(' or ')}; start from config/gateway.yaml of this package, or name yours with -c FILE`;
   }),
   CONFIG_UNREADABLE: entry(2, 500, 'Configuration file unreadable', ({ file, reason }: Reason & { file: string }) => {
-    return `${file}: can't be read: ${reason}; allowed: a regular file of at most 1 MiB that this user may read`;
+    return `${file}: can't be read: ${reason}; allowed: a regular file that this user may read`;
   }),
   CONFIG_INVALID: entry(2, 500, 'Configuration refused', ({ problems }: { problems: readonly string[] }) => {
     return problems.join('\n');
@@ -80,6 +80,18 @@ export const errorCatalogue = {
   SOCKET_UNUSABLE: entry(1, 500, 'Control socket unusable', ({ socket, reason }: Reason & { socket: string }) => {
     return `can't listen on ${socket}: ${reason}; allowed: a path of at most 107 bytes in a folder that this user may write to`;
   }),
+  TOKEN_FILE_INVALID: entry(2, 422, 'Token file refused', ({ reason }: Reason) => `control.tokenFile: ${reason}`),
+  HTTP_UNUSABLE: entry(
+    1,
+    500,
+    'Control API over TCP unusable',
+    ({ host, port, reason }: Reason & { host: string; port: number }) => {
+      return `can't listen on ${host} port ${port}: ${reason}; set control.http to an address of this machine and a free port`;
+    },
+  ),
+  CAPABILITY_MISSING: entry(1, 500, 'Capability missing', ({ missing }: { missing: readonly string[] }) => {
+    return `this process doesn't have ${missing.join(', ')}; needed are CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run it as root, or with these three, as config/session-gateway.service does`;
+  }),
   START_FAILED: entry(1, 500, 'Start failed', ({ part, reason }: Reason & { part: string }) => {
     return `${part} did not start: ${reason}`;
   }),
@@ -92,8 +104,9 @@ export const errorCatalogue = {
 
   /* Redis and what it holds */
 
+  REDIS_TLS_INVALID: entry(2, 500, 'Certificates for Redis refused', ({ reason }: Reason) => reason),
   REDIS_UNREACHABLE: entry(1, 503, 'Redis out of reach', ({ url, reason }: Reason & { url: string }) => {
-    return `Redis at ${url} can't be reached: ${reason}; check redis.url and that Redis is running`;
+    return `Redis at ${url} can't be reached: ${reason}; check the configuration's section redis and that Redis is running`;
   }),
   REDIS_REFUSED: entry(1, 502, 'Redis refused', ({ url, reason }: Reason & { url: string }) => {
     return `Redis at ${url} refused: ${reason}`;
@@ -121,6 +134,12 @@ export const errorCatalogue = {
   /* The control API */
 
   REQUEST_INVALID: entry(1, 400, 'Request refused', ({ reason }: Reason) => reason),
+  TOKEN_NEEDED: entry(1, 401, 'Token needed', ({ given }: { given: boolean }) => {
+    return `found ${given ? 'another token' : 'no token'}; needed is "Authorization: Bearer TOKEN" with the one in control.tokenFile`;
+  }),
+  TOKEN_ATTEMPTS: entry(1, 429, 'Too many wrong tokens', ({ seconds }: { seconds: number }) => {
+    return `found too many wrong tokens of late; ask again in ${seconds} s`;
+  }),
   ROUTE_UNKNOWN: entry(1, 404, 'No such resource', ({ method }: { method: string }) => {
     return `nothing is served at this path for ${method}; see the control API's documentation`;
   }),

@@ -6,7 +6,7 @@ import { equalBytes } from '../auth/bytes.ts';
 import { AuthError } from '../auth/errors.ts';
 import { readKeyFile } from '../auth/key-file-access.ts';
 import { compareKeyrings, FINGERPRINT_SIZE, type Key, Keyring } from '../auth/keyring.ts';
-import { failure } from './errors.ts';
+import { failure, systemCode } from './errors.ts';
 import { applyKeys } from './kernel-keys.ts';
 import type { KeyInfo, KeyName, KeyReload, KeyTable } from './ports.ts';
 
@@ -35,8 +35,9 @@ function readOrRefuse(file: string, read: (file: string) => Keyring): Keyring {
   try {
     return read(file);
   } catch (error) {
-    if (error instanceof AuthError) throw failure('KEY_FILE_INVALID', { reason: error.message }, error);
-    throw error;
+    if (!(error instanceof AuthError)) throw error;
+    const remedy = systemCode(error.cause) === 'ENOENT' ? `; make one: (umask 077; gateway keys new > ${file})` : '';
+    throw failure('KEY_FILE_INVALID', { reason: `${error.message}${remedy}` }, error);
   }
 }
 
@@ -50,6 +51,14 @@ export class Keys {
 
   get inForce(): Keyring {
     return this.#inForce;
+  }
+
+  /**
+   * Changes nothing.
+   * @throws GatewayError KEY_ID_REUSED where `apply` would
+   */
+  check(next: Keyring): void {
+    this.#requireSameIds(next);
   }
 
   /**

@@ -59,11 +59,12 @@ export interface SyncView {
   readonly position: string | null;
   /** Entries that the feed had more than were applied, at the last check. */
   readonly lagEntries: number | null;
+  readonly notifications: SyncStatus['notifications'];
   readonly lastError: SyncStatus['lastError'];
   readonly resync: SyncStatus['resync'];
   readonly lastResync: SyncStatus['lastResync'];
   readonly backends: SyncStatus['backends'];
-  /** Connections to the feed that got as far as its first check. */
+  /** Connections that got as far as the feed's first check, or the subscription. */
   readonly connections: number;
   /** Feed entries by what they did, since the daemon started; so are the ones below. */
   readonly entries: Readonly<Record<string, number>>;

@@ -5,7 +5,6 @@ import type { Session } from '../abi.ts';
 import { cookieHash } from '../auth/cookie.ts';
 import type { SyncStatus } from '../sync/status.ts';
 import type { Config } from './config.ts';
-import { shownUrl } from './config.ts';
 import type {
   BackendList,
   BackendRecord,
@@ -21,6 +20,7 @@ import type {
   SyncView,
   VerdictName,
 } from './ports.ts';
+import { shownRedis } from './redis-access.ts';
 import type { Clocks } from './upkeep.ts';
 import { VERSION } from './version.ts';
 
@@ -79,7 +79,7 @@ export class RunningGateway implements Gateway {
       port: config.listen.port,
       interfaces: kernel.interfaces(config.listen.interfaces).map(({ name, mode }) => ({ name, mode })),
       addresses: addresses(),
-      redis: shownUrl(config.redis.url),
+      redis: shownRedis(config.redis),
       sync: view,
       keys: this.keys(),
       packets: kernel.verdictCounts(),
@@ -133,12 +133,13 @@ export class RunningGateway implements Gateway {
 }
 
 function syncView(status: SyncStatus): SyncView & { readonly ready: boolean } {
-  const { state, ready, position, lagEntries, lastError, resync, lastResync, backends, counts } = status;
+  const { state, ready, position, lagEntries, notifications, lastError, resync, lastResync, backends, counts } = status;
   return {
     ready,
     state,
     position: position?.id ?? null,
     lagEntries,
+    notifications,
     lastError,
     resync,
     lastResync,

@@ -30,7 +30,11 @@ function fakePackage(version: string | null): { executable: string; env: Record<
   const path = join(folder, 'path');
   mkdirSync(path);
   for (const name of ['sh', 'readlink', 'dirname']) symlinkSync(`/usr/bin/${name}`, join(path, name));
-  if (version !== null) script(join(path, 'node'), `[ "$1" = --version ] && { ${version}; exit; }\necho started "$@"`);
+  if (version !== null) {
+    // It takes Node.js's own options as Node.js does.
+    const options = 'while [ "${1#--}" != "$1" ]; do shift; done';
+    script(join(path, 'node'), `[ "$1" = --version ] && { ${version}; exit; }\n${options}\necho started "$@"`);
+  }
   return { executable, env: { PATH: path } };
 }
 

@@ -104,6 +104,7 @@ describe('what is taken', () => {
     'redis://h',
     'redis://h:6380/15',
     'redis://user:p%40ss@[2001:db8::1]:6379',
+    'rediss://h:6380/1',
     'unix:///run/redis/redis.sock',
     'unix:///run/redis.sock?db=3',
   ])('redis.url: %s', (url) => {
@@ -184,6 +185,16 @@ describe('what is refused, with where, what was found and what is allowed', () =
     ['redis.username', 'redis: { url: "redis://u:p@h", username: v, passwordFile: null }', '"v"'],
     ['redis.username', 'redis: { username: v }', '"v"'],
     ['redis.passwordFile', 'redis: { url: "redis://:p@h", passwordFile: pw }', '"pw"'],
+    ['redis.cluster', 'redis: { cluster: { nodes: ["h:1"] } }', 'settings'],
+    ['redis.sentinel.nodes', 'redis: { sentinel: { name: m, nodes: [] } }', 'an empty list'],
+    ['redis.sentinel.nodes', 'redis: { sentinel: { name: m } }', 'nothing'],
+    ['redis.sentinel.nodes[1]', 'redis: { sentinel: { name: m, nodes: ["h:1", "h:1"] } }', '"h:1"'],
+    ['redis.sentinel.username', 'redis: { sentinel: { name: m, nodes: ["h:1"], username: u } }', '"u"'],
+    ['redis.tls', 'redis: { tls: {} }', 'settings'],
+    ['redis.tls', 'redis: { url: "redis://h", tls: { caFile: ca.pem } }', 'settings'],
+    ['redis.tls.keyFile', 'redis: { url: "rediss://h", tls: { certFile: c } }', 'nothing'],
+    ['redis.tls.certFile', 'redis: { url: "rediss://h", tls: { keyFile: k } }', 'nothing'],
+    ['redis.tls.serverName', 'redis: { url: "rediss://h", tls: { serverName: 192.0.2.1 } }', '"192.0.2.1"'],
     ['redis.names', 'redis: { names: "" }', '""'],
     ['redis.names', 'redis: { names: "a b" }', '"a b"'],
     ['redis.names', 'redis: { names: "sess:gw" }', '"sess:gw"'],
@@ -192,6 +203,8 @@ describe('what is refused, with where, what was found and what is allowed', () =
     ['sessions.backend', 'sessions: { backend: hash }', '"hash"'],
     ['sessions.backend.in', 'sessions: { backend: { in: list } }', '"list"'],
     ['sessions.backend.field', 'sessions: { backend: { in: hash, field: 3 } }', '3'],
+    ['sessions.backend.path', 'sessions: { backend: { in: json, path: a..b } }', '"a..b"'],
+    ['sessions.backend.path', 'sessions: { backend: { in: json, path: .a } }', '".a"'],
     ['sessions.capacity', 'sessions: { capacity: 0 }', '0'],
     ['sessions.capacity', 'sessions: { capacity: 100000001 }', '100000001'],
     ['sessions.capacity', 'sessions: { capacity: 1_000 }', '"1_000"'],
@@ -241,7 +254,6 @@ feed: 7
       `${FILE}:5: listen.port: found 0`,
       `${FILE}:6: listen.typo: found an unknown name`,
       `${FILE}:8: redis.url: found redis://:***@h/x`,
-      `${FILE}:9: redis.sentinel: found settings, not available in this version`,
       `${FILE}:9: redis.sentinel.nodes: found nothing`,
       `${FILE}:11: sessions.onMiss: found "ask-redis", not available in this version`,
       `${FILE}:12: feed: found 7`,
@@ -274,15 +286,7 @@ feed: 7
 describe('settings whose part is not there', () => {
   const texts: Record<string, string[]> = {
     'listen.attach': ['listen: { attach: none }', 'listen: { attach: none, interfaces: [] }'],
-    'redis.sentinel': ['redis: { sentinel: { name: m, nodes: ["h:1", "[2001:db8::1]:2"] } }'],
-    'redis.cluster': ['redis: { cluster: { nodes: ["h:1"] } }'],
-    'redis.tls': ['redis: { tls: {} }', 'redis: { tls: { caFile: ca.pem } }'],
-    'redis.url': ['redis: { url: "rediss://h:1" }', 'redis: { url: "REDISS://h" }'],
-    'sessions.backend.in': ['sessions: { backend: { in: json, path: a } }', 'sessions: { backend: { in: value } }'],
     'sessions.onMiss': ['sessions: { onMiss: ask-redis }'],
-    'feed.from': ['feed: { from: notifications }'],
-    'control.http': ['control: { http: "localhost:80" , tokenFile: t }'],
-    'control.tokenFile': ['control: { tokenFile: t }'],
   };
 
   test('each of them is in this test', () => {
@@ -299,21 +303,47 @@ describe('settings whose part is not there', () => {
     },
   );
 
-  test('control.http also says that it needs a token', () => {
-    expect(problems('control: { http: "localhost:80" }').join('\n')).toContain('together with control.tokenFile');
-  });
-
   test('two ways to Redis', () => {
     const text = 'redis: { url: "redis://h", sentinel: { name: m, nodes: ["h:1"] } }';
     expect(problems(text).join('\n')).toContain('redis.sentinel: found settings; allowed: only one of');
   });
 });
 
+test('Redis by sentinels, with TLS and a user', () => {
+  const text = `redis:
+  sentinel: { name: m, nodes: ["h:1", "[2001:db8::1]:2"], username: s, passwordFile: sp }
+  username: u
+  passwordFile: p
+  tls: { caFile: ca.pem }`;
+  expect(parseConfig(text, FILE).redis).toMatchObject({
+    sentinel: {
+      name: 'm',
+      nodes: [
+        { host: 'h', port: 1 },
+        { host: '2001:db8::1', port: 2 },
+      ],
+      username: 's',
+      passwordFile: '/etc/session-gateway/sp',
+    },
+    cluster: null,
+    username: 'u',
+    tls: { caFile: '/etc/session-gateway/ca.pem', certFile: null, keyFile: null, serverName: null },
+  });
+});
+
+test('control.http needs a token', () => {
+  expect(problems('control: { http: "localhost:80" }')).toEqual([
+    `${FILE}:1: control.http: found "localhost:80"; allowed: null, or host:port together with control.tokenFile`,
+  ]);
+  const { control } = parseConfig('control: { http: "[::1]:8080", tokenFile: token }', FILE);
+  expect(control).toMatchObject({ http: { host: '::1', port: 8080 }, tokenFile: '/etc/session-gateway/token' });
+});
+
 describe('passwords are not repeated', () => {
   test.each([
     'redis: { url: "redis://u:hunter2@h/x" }',
     'redis: { url: "redis://u:hunter2@h:99999" }',
-    'redis: { url: "rediss://u:hunter2@h" }',
+    'redis: { url: "rediss://u:hunter2@h", tls: 3 }',
     'redis: { url: "redis://h?password=hunter2" }',
     'redis: { url: "redis://h/#hunter2" }',
     'redis: { url: ["redis://u:hunter2@h"] }',

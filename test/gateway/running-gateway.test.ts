@@ -15,6 +15,7 @@ const syncStatus = {
   ready: true,
   position: { id: '1700000000000-5', entriesAdded: 17 },
   lagEntries: 2,
+  notifications: null,
   inStepMs: 1,
   lastError: view.lastError,
   resync: view.resync,

@@ -4,19 +4,16 @@
  *
  * A password can stand anywhere in a file that is wrong, so nothing that may hold one is quoted.
  */
-import { type Document, isMap, isNode, isScalar, type LineCounter, type YAMLError } from 'yaml';
 import type { z } from 'zod';
+import { type YamlPath as Path, type StrictYaml, valueAt, type YamlFault } from '../../auth/strict-yaml.ts';
 import { shownUrl } from './values.ts';
-
-export type Path = readonly (string | number)[];
 
 /** Longest text that is quoted: more than an IPv6 network, less than a secret. */
 const QUOTED_MAX = 48;
 
 export interface Source {
   readonly file: string;
-  readonly document: Document;
-  readonly lines: LineCounter;
+  readonly yaml: StrictYaml;
 }
 
 export interface Problem {
@@ -26,20 +23,18 @@ export interface Problem {
 }
 
 /** The problems as lines, in the order of the file. */
-export function reported(source: Source, problems: readonly Problem[]): string[] {
+export function reported({ file, yaml }: Source, problems: readonly Problem[]): string[] {
   return problems
-    .map((problem) => ({ ...problem, offset: offsetOf(source.document, problem.path) }))
+    .map((problem) => ({ ...problem, offset: yaml.offsetOf(problem.path) ?? 0 }))
     .sort((a, b) => a.offset - b.offset)
     .map(({ path, found, allowed, offset }) => {
       const name = path.length === 0 ? '' : `${pathText(path)}: `;
-      return `${source.file}:${source.lines.linePos(offset).line}: ${name}found ${found}; allowed: ${allowed}`;
+      return `${file}:${yaml.lineAt(offset)}: ${name}found ${found}; allowed: ${allowed}`;
     });
 }
 
-export function syntaxProblem(file: string, lines: LineCounter, error: YAMLError): string {
-  const { line, col } = lines.linePos(error.pos[0]);
-  // Without the library's message: it may quote what stands there.
-  return `${file}:${line}: found what is not YAML at column ${col} (${error.code}); allowed: YAML 1.2 without tags, each name once`;
+export function syntaxProblem(file: string, { line, column, code }: YamlFault): string {
+  return `${file}:${line}: found what is not YAML at column ${column} (${code}); allowed: YAML 1.2 without tags, each name once`;
 }
 
 /** The problems that the schema found. */
@@ -64,15 +59,6 @@ export function issueProblems(content: unknown, issues: readonly z.core.$ZodIssu
 function unknownName(path: Path, name: string, allowed: string): Problem {
   const near = nearest(name, allowed.split(', '));
   return { path, found: `an unknown name${near === undefined ? '' : ` (did you mean ${near}?)`}`, allowed };
-}
-
-export function valueAt(content: unknown, path: Path): unknown {
-  let value = content;
-  for (const part of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
-    value = Reflect.get(value, part);
-  }
-  return value;
 }
 
 /**
@@ -106,18 +92,6 @@ function pathText(path: Path): string {
     else text += `${text === '' ? '' : '.'}${/^[\w-]{1,48}$/.test(part) ? part : `(${quoted(part)})`}`;
   }
   return text;
-}
-
-/** Offset in the text of the name at a path, or of the nearest thing around it. */
-function offsetOf(document: Document, path: Path): number {
-  for (let length = path.length; length > 0; length--) {
-    const parent = document.getIn(path.slice(0, length - 1), true);
-    const name = path[length - 1];
-    const pair = isMap(parent) ? parent.items.find(({ key }) => isScalar(key) && key.value === name) : undefined;
-    const node = pair?.key ?? document.getIn(path.slice(0, length), true);
-    if (isNode(node) && node.range) return node.range[0];
-  }
-  return document.contents?.range?.[0] ?? 0;
 }
 
 /** The name that is fewest edits away, if that is at most two and at most half of it. */

@@ -68,12 +68,20 @@ function redis(path: () => z.ZodType<string>) {
     nodes: hostPorts(),
     username: optionalName(),
     passwordFile: optionalPath(),
+  }).superRefine(({ username, passwordFile }, context) => {
+    if (username === null || passwordFile !== null) return;
+    const message = 'null, or a user name together with redis.sentinel.passwordFile';
+    context.addIssue({ code: 'custom', path: ['username'], message });
   });
   const tls = settings({
     caFile: optionalPath(),
     certFile: optionalPath(),
     keyFile: optionalPath(),
-    serverName: optionalName(),
+    serverName: value.serverName().nullable().default(null),
+  }).superRefine(({ certFile, keyFile }, context) => {
+    if ((certFile === null) === (keyFile === null)) return;
+    const [missing, there] = certFile === null ? ['certFile', 'keyFile'] : ['keyFile', 'certFile'];
+    context.addIssue({ code: 'custom', path: [missing], message: `a path, because redis.tls.${there} is there` });
   });
   return section({
     url: value.redisUrl().optional(),
@@ -84,7 +92,7 @@ function redis(path: () => z.ZodType<string>) {
     tls: tls.nullable().default(null),
     names: value.redisName().default('gateway:'),
   })
-    .superRefine(({ url, sentinel, cluster, username, passwordFile }, context) => {
+    .superRefine(({ url, sentinel, cluster, username, passwordFile, tls }, context) => {
       const refuse = (name: string, message: string) => context.addIssue({ code: 'custom', path: [name], message });
       const [first, ...others] = Object.entries({ url, sentinel, cluster }).flatMap(([name, way]) =>
         way ? [name] : [],
@@ -96,6 +104,9 @@ function redis(path: () => z.ZodType<string>) {
       if (username !== null && passwordFile === null && !parsed?.password) {
         refuse('username', 'null, or a user name together with redis.passwordFile');
       }
+      const plain = sentinel === null && cluster === null && parsed?.protocol !== 'rediss:';
+      if (tls !== null && plain)
+        refuse('tls', 'null, or settings together with a redis.url that begins with rediss://');
     })
     .transform((found) => ({ ...found, url: found.url ?? 'redis://127.0.0.1:6379/0' }));
 }
@@ -105,7 +116,7 @@ function sessions() {
     'in',
     [
       settings({ in: z.literal('hash'), field: value.redisName().default('backend') }),
-      settings({ in: z.literal('json'), path: value.redisName() }),
+      settings({ in: z.literal('json'), path: value.jsonPath() }),
       settings({ in: z.literal('value') }),
     ],
     { error: '{ in: hash, field: NAME }, { in: json, path: NAME } or { in: value }' },
@@ -150,7 +161,12 @@ export function configSchema(folder: string) {
     sessions: sessions(),
     feed: feed(),
     control: control(path),
-  }).superRefine(({ redis: { names }, sessions: { prefix }, feed: { stream } }, context) => {
+  }).superRefine(({ redis: { names, cluster }, sessions: { prefix }, feed: { from, stream } }, context) => {
+    if (cluster !== null && from === 'stream') {
+      const message =
+        'null, or a cluster together with feed.from: notifications, because a session and one stream for all can not share a hash slot';
+      context.addIssue({ code: 'custom', path: ['redis', 'cluster'], message });
+    }
     // Else a scan of the sessions finds tables, and a session's id could name one.
     const message = `a name that does not begin with sessions.prefix, which is ${JSON.stringify(prefix)}`;
     const refuse = (path: string[], name: string) => {

@@ -31,6 +31,19 @@ export function redisName(): z.ZodType<string> {
     .regex(/^[^\s\p{Cc}]*$/u, { error });
 }
 
+/** A name that a certificate has and that TLS can send (RFC 6066, section 3: not an IP address). */
+export function serverName(): z.ZodType<string> {
+  const error =
+    'a host name, not an IP address: without it the host that is connected to is what the certificate must have';
+  return redisName().refine((name) => !ipaddr.isValid(name), { error });
+}
+
+/** Where something stands in a JSON document. */
+export function jsonPath(): z.ZodType<string> {
+  const error = 'names joined by dots, as backend or route.backend';
+  return redisName().refine((path) => !path.split('.').includes(''), { error });
+}
+
 /** A path; a relative one is made absolute from the folder of the configuration file. */
 export function path(folder: string): z.ZodType<string> {
   const error = 'the path of a file, relative ones from the folder of this file';

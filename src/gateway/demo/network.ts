@@ -44,6 +44,14 @@ export class TwoHosts {
   #make(): void {
     ip('netns', 'add', this.gatewayNamespace);
     ip('netns', 'add', this.clientNamespace);
+    for (const namespace of [this.clientNamespace, this.gatewayNamespace])
+      ip('-n', namespace, 'link', 'set', 'lo', 'up');
+    this.#enter(this.clientNamespace);
+    this.plug();
+  }
+
+  /** Joins the hosts by a new pair of devices. */
+  plug(): void {
     const pair = ['type', 'veth', 'peer', 'name', this.gatewayInterface, 'netns', this.gatewayNamespace];
     ip('-n', this.clientNamespace, 'link', 'add', this.clientInterface, ...pair);
     for (const [namespace, device, ipv4, ipv6] of [
@@ -53,13 +61,32 @@ export class TwoHosts {
       ip('-n', namespace, 'addr', 'add', `${ipv4}/24`, 'dev', device);
       ip('-n', namespace, 'addr', 'add', `${ipv6}/64`, 'dev', device, 'nodad');
       ip('-n', namespace, 'link', 'set', device, 'up');
-      ip('-n', namespace, 'link', 'set', 'lo', 'up');
     }
-    this.#enter(this.clientNamespace);
     const object = new BpfObject(PASS_OBJECT);
     object.load('pass');
     const link = attachXdp(object.programFd('pass'), interfaceIndex(this.clientInterface), 'native');
     this.#pass = { object, link };
+  }
+
+  /** Takes the pair away, and with it whatever is attached to its devices. */
+  unplug(): void {
+    ip('-n', this.gatewayNamespace, 'link', 'del', this.gatewayInterface);
+    this.#closePass();
+  }
+
+  /** Takes the gateway's device down, or up again; its IPv4 address stays. */
+  setGatewayLink(state: 'up' | 'down'): void {
+    ip('-n', this.gatewayNamespace, 'link', 'set', this.gatewayInterface, state);
+  }
+
+  /** @param make called at once, and whatever sockets it makes before it returns are on the gateway's host */
+  onGatewayHost<T>(make: () => T): T {
+    this.#enter(this.gatewayNamespace);
+    try {
+      return make();
+    } finally {
+      this.#enter(this.clientNamespace);
+    }
   }
 
   #enter(namespace: string): void {
@@ -73,14 +100,18 @@ export class TwoHosts {
     return spawn('nsenter', [`--net=${namespacePath(this.gatewayNamespace)}`, command, ...args], options);
   }
 
+  #closePass(): void {
+    if (this.#pass === undefined) return;
+    fs.closeSync(this.#pass.link);
+    this.#pass.object.close();
+    this.#pass = undefined;
+  }
+
   /** Takes everything away again and moves the process back to where it was. */
   close(): void {
     enterNetworkNamespace(this.#home);
     fs.closeSync(this.#home);
-    if (this.#pass !== undefined) {
-      fs.closeSync(this.#pass.link);
-      this.#pass.object.close();
-    }
+    this.#closePass();
     for (const namespace of [this.clientNamespace, this.gatewayNamespace]) {
       if (fs.existsSync(namespacePath(namespace))) ip('netns', 'del', namespace);
     }

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Key, type KeyFields } from '../../auth/keyring.ts';
+import { askDaemon } from '../control/client.ts';
 import { detachAll } from '../kernel/datapath.ts';
 import { TwoHosts } from './network.ts';
 import { endProcess, RedisServer } from './redis-server.ts';
@@ -27,7 +28,15 @@ export interface StageOptions {
   capacity?: number;
   /** Lines that go into the configuration's section `listen`. */
   listen?: Record<string, unknown>;
+  /** The configuration's `sessions.backend`. */
+  backend?: Record<string, unknown>;
+  /** The configuration's section `feed`. */
+  feed?: Record<string, unknown>;
   redisArguments?: readonly string[];
+  /** The command that is run: that of another version, for an upgrade. */
+  command?: string | undefined;
+  /** How long the first load may take. */
+  readyTimeoutMs?: number;
 }
 
 export interface CommandResult {
@@ -44,7 +53,7 @@ export class Stage {
   readonly keyFile: string;
   readonly logFile: string;
   readonly network: TwoHosts;
-  readonly #options: StageOptions;
+  #options: StageOptions;
   #redis: RedisServer | undefined;
   #gateway: ChildProcess | undefined;
 
@@ -59,7 +68,9 @@ export class Stage {
     this.writeConfig();
   }
 
-  writeConfig(): void {
+  /** @param change to the options, for the next start */
+  writeConfig(change: Partial<StageOptions> = {}): void {
+    this.#options = { ...this.#options, ...change };
     const listen = {
       interfaces: [this.network.gatewayInterface],
       port: this.port,
@@ -70,7 +81,8 @@ export class Stage {
       pins: this.pins,
       keys: 'keys.yaml',
       redis: { url: `redis://127.0.0.1:${REDIS_PORT}/0` },
-      sessions: { capacity: this.#options.capacity ?? 100_000 },
+      sessions: { capacity: this.#options.capacity ?? 100_000, backend: this.#options.backend ?? { in: 'hash' } },
+      feed: { ...this.#options.feed },
       control: { socket: join(this.directory, 'gateway.sock') },
     };
     fs.writeFileSync(this.configFile, JSON.stringify(config, null, 2)); // JSON is YAML
@@ -116,17 +128,32 @@ export class Stage {
   /** Starts the daemon; the promise settles when its first load is in, or it has ended, or that takes too long. */
   async startGateway(): Promise<void> {
     const log = fs.openSync(this.logFile, 'a');
-    const child = this.network.spawn(GATEWAY, ['run', '-c', this.configFile], { stdio: ['ignore', log, log] });
+    const child = this.network.spawn(this.#options.command ?? GATEWAY, ['run', '-c', this.configFile], {
+      stdio: ['ignore', log, log],
+    });
     fs.closeSync(log);
     this.#gateway = child;
-    const deadline = performance.now() + READY_TIMEOUT_MS;
+    const timeoutMs = this.#options.readyTimeoutMs ?? READY_TIMEOUT_MS;
+    const deadline = performance.now() + timeoutMs;
     while (performance.now() < deadline) {
-      if (child.exitCode !== null)
-        throw new Error(`the gateway ended with exit status ${child.exitCode}:\n${this.logTail()}`);
-      if ((await this.status())?.['ready'] === true) return;
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(
+          `the gateway ended with ${child.signalCode ?? `exit status ${child.exitCode}`}:\n${this.logTail()}`,
+        );
+      if (await this.#isReady()) return;
       await sleep(50);
     }
-    throw new Error(`the gateway was not ready within ${READY_TIMEOUT_MS} ms:\n${this.logTail()}`);
+    throw new Error(`the gateway was not ready within ${timeoutMs} ms:\n${this.logTail()}`);
+  }
+
+  /** Asked without a process of its own, which would take a processor from the one that loads. */
+  async #isReady(): Promise<boolean> {
+    try {
+      const status = await askDaemon(join(this.directory, 'gateway.sock'), { method: 'GET', path: '/v1/status' });
+      return (status as { ready: boolean }).ready;
+    } catch {
+      return false;
+    }
   }
 
   async stopGateway(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
@@ -146,7 +173,13 @@ export class Stage {
 
   /** Runs a command of the gateway's on its host. */
   async command(...args: string[]): Promise<CommandResult> {
-    const nsenter = [`--net=/run/netns/${this.network.gatewayNamespace}`, GATEWAY, ...args, '-c', this.configFile];
+    const nsenter = [
+      `--net=/run/netns/${this.network.gatewayNamespace}`,
+      this.#options.command ?? GATEWAY,
+      ...args,
+      '-c',
+      this.configFile,
+    ];
     try {
       const { stdout, stderr } = await promisify(execFile)('nsenter', nsenter, { timeout: COMMAND_TIMEOUT_MS });
       return { exitCode: 0, stdout, stderr };
