@@ -14,6 +14,8 @@ struct abi {
 	enum layout layout;
 	enum limit limit;
 	enum suite suite;
+	enum shed shed;
+	enum session_flag session_flag;
 	enum change_kind change_kind;
 
 	struct wire_header wire_header;
@@ -30,8 +32,12 @@ struct abi {
 	struct address address;
 	struct network network;
 	struct backend backend;
+	struct ring_slot ring_slot;
 	struct session_key session_key;
 	struct session session;
+	struct denied denied;
+	struct fact fact;
+	struct under_way under_way;
 	struct change change;
 	struct apply_result apply_result;
 	struct table_counts table_counts;

@@ -132,16 +132,22 @@ enum verdict {
 	/* The record changed under every one of a bounded number of reads; the client asks again. */
 	VERDICT_DROP_BUSY = 14,
 
-	/* Answered: steps 8 and 9. */
+	/* Answered: steps 8 and 9. A fact is FOUND or NOT_FOUND. */
 	VERDICT_REPLY_CLOCK_SKEW = 15,
 	VERDICT_REPLY_NOT_READY = 16,
+	/* With the stored backend. */
 	VERDICT_REPLY_FOUND = 17,
-	VERDICT_REPLY_NOT_FOUND = 18,
+	/* With another than the stored backend. */
+	VERDICT_REPLY_MOVED = 18,
+	/* Not found, with the backend that every gateway suggests. */
+	VERDICT_REPLY_PLACED = 19,
+	VERDICT_REPLY_NOT_FOUND = 20,
+	VERDICT_REPLY_DENIED = 21,
 
 	/* A map that is part of the program was not there. Never seen; it would be our mistake. */
-	VERDICT_ABORTED = 19,
+	VERDICT_ABORTED = 22,
 
-	VERDICT_COUNT = 20,
+	VERDICT_COUNT = 23,
 };
 
 /* ---- Maps ------------------------------------------------------------------------------------ */
@@ -151,7 +157,7 @@ enum verdict {
  * in a session's check, what a program relies on in the others. Part of the layout's hash.
  */
 enum layout {
-	LAYOUT_REVISION = 2,
+	LAYOUT_REVISION = 3,
 };
 
 enum limit {
@@ -165,6 +171,11 @@ enum limit {
 	LIMIT_CHANGES = 4096,
 	/* How often a lookup reads a record that changes under every read. */
 	LIMIT_RECORD_READS = 16,
+	/* A prime, as the filling of the ring needs it (src/auth/placement.ts). */
+	LIMIT_RING_SLOTS = 65537,
+	/* Revocations held, those that are over and not yet collected included. */
+	LIMIT_DENIED = 262144,
+	LIMIT_FACTS = 4096,
 };
 
 /*
@@ -197,11 +208,18 @@ struct settings {
 	__u32 ready;
 	/* 1 when only the networks in map `allowed_networks` may ask. */
 	__u32 allow_list;
-	/* Which half of map `backends` is in force: 0 or 1. */
+	/* Which halves of maps `backends` and `ring` are in force: 0 or 1. */
 	__u32 backends_half;
-	/* The newest generation of any record, in force or not yet: a daemon that died on the way may have left some.
+	/* Revocations and facts of older generations are taken for none. */
+	__u32 denied_generation;
+	__u32 facts_generation;
+	/*
+	 * The newest generations of any session, revocation and fact, in force or not yet: a daemon that died on the
+	 * way may have left some.
 	 */
 	__u32 newest_generation;
+	__u32 newest_denied_generation;
+	__u32 newest_facts_generation;
 	__u32 zero;
 };
 
@@ -244,13 +262,31 @@ struct network {
 	__u8 bytes[16];
 };
 
-/* Map `backends`, two halves of LIMIT_BACKENDS: what a reply says of a backend. */
+enum shed {
+	/* All of a backend's users. */
+	SHED_WHOLE = 10000,
+};
+
+/* Map `backends`, two halves of LIMIT_BACKENDS: what a reply says of a backend, and who stays with it. */
 struct backend {
 	__u8 address[16];
 	__be16 port;
 	/* 1 = known, with an address. */
 	__u8 known;
-	__u8 zero[5];
+	/* 1 = its users stay; 0 = it is draining or down, and all of them go elsewhere. */
+	__u8 active;
+	/* Fraction of its users that goes elsewhere, of SHED_WHOLE. */
+	__u16 shed;
+	__u8 zero[2];
+};
+
+/* Map `ring`, two halves of LIMIT_RING_SLOTS: backend ids by slot (src/auth/placement.ts); 0 = none. */
+struct ring_slot {
+	/* Where a user without a record goes. */
+	__u16 placed;
+	/* Where one goes that does not stay with a stored backend. */
+	__u16 moved;
+	__u32 zero;
 };
 
 /* Map `sessions`: cookie hash → session. */
@@ -265,29 +301,81 @@ struct session {
 	__u64 expires_ms;
 	__u32 generation;
 	/* 0 = the record names a backend that the gateway does not know. */
-	__u32 backend_id;
+	__u16 backend_id;
+	/* enum session_flag */
+	__u16 flags;
 	/* A sum over the key and all of the above: a copy that mixes two records does not match it. */
 	__u64 check;
+};
+
+enum session_flag {
+	/* Map `denied` has an element for this session: look there. Kept by apply_changes alone. */
+	SESSION_DENIED = 1,
+};
+
+/* Map `denied`: cookie hash → until when lookups of this session are answered with DENIED, whether it is held or not.
+ */
+struct denied {
+	/* Unix ms */
+	__u64 until_ms;
+	__u32 generation;
+	__u32 zero;
+	/* As in struct session. */
+	__u64 check;
+};
+
+/* Map `facts`: first 16 bytes of SHA-256(name) → fact. */
+struct fact {
+	/* As in struct session. */
+	__u64 version;
+	/* Zero from `length` on. */
+	__u8 value[24];
+	__u32 generation;
+	/* 0 to WIRE_FACT_MAX */
+	__u32 length;
+	/* As in struct session. */
+	__u64 check;
+};
+
+/*
+ * The one element of map `under_way`: the records that apply_changes is writing over others of their kind, whole, for
+ * who meets two that are mixed (session.h).
+ */
+struct under_way {
+	struct session session;
+	struct denied denied;
+	struct fact fact;
 };
 
 enum change_kind {
 	CHANGE_PUT = 1,
 	CHANGE_DELETE = 2,
+	/* `expires_ms` = until when, and the session that is held is flagged. */
+	CHANGE_DENY = 3,
+	CHANGE_ALLOW = 4,
+	/* Allow, if what is held is exactly this revocation: of this `expires_ms` and `generation`. */
+	CHANGE_FORGET_DENIED = 5,
+	CHANGE_PUT_FACT = 6,
+	CHANGE_DELETE_FACT = 7,
 };
 
 /*
- * Map `changes`, mapped into the daemon: what apply_changes does to `sessions`, in order. A change
- * is skipped when what is held is of a newer generation, or of the same one and a newer version.
+ * Map `changes`, mapped into the daemon: what apply_changes does to `sessions`, `denied` and `facts`, in order. What a
+ * kind has no use for may hold anything. A change to a session or a fact is skipped when what is held is of a newer
+ * generation, or of the same one and a newer version.
  */
 struct change {
+	/* Cookie hash, or that of a fact's name. */
 	__u8 hash[16];
 	__u64 version;
 	__u64 expires_ms;
+	__u8 value[24];
 	__u32 generation;
-	__u32 backend_id;
+	__u16 backend_id;
 	/* enum change_kind */
-	__u32 kind;
-	__u32 zero;
+	__u8 kind;
+	/* Of `value`. */
+	__u8 length;
 };
 
 /* Context of apply_changes: how many changes to make, and what became of them. */
@@ -300,6 +388,14 @@ struct apply_result {
 	__u32 skipped;
 	/* The map was full. */
 	__u32 refused;
+	/* Revocations written, or written over. */
+	__u32 denied;
+	/* Revocations deleted. */
+	__u32 allowed;
+	__u32 denied_refused;
+	/* Facts written, written over or deleted. */
+	__u32 facts;
+	__u32 facts_refused;
 };
 
 /* The one element of map `table_counts`, mapped into the daemon; kept by apply_changes alone. */
@@ -307,6 +403,11 @@ struct table_counts {
 	/* Elements in `sessions`, expired ones that are not yet collected included. */
 	__u64 entries;
 	__u64 refused;
+	/* The same of `denied` and `facts`. While `denied` is 0, no packet looks there. */
+	__u64 denied;
+	__u64 denied_refused;
+	__u64 facts;
+	__u64 facts_refused;
 };
 
 /* Map `verdict_counts`, per CPU, in cache lines of its own. */

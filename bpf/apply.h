@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Changes to the session table, made in the kernel by a program that the daemon runs (BPF_PROG_RUN of a
+ * Changes to sessions, revocations and facts, made in the kernel by a program that the daemon runs (BPF_PROG_RUN of a
  * syscall program, kernel 5.14). A batch costs one system call, a change is compared with what is held
  * and made in one place, and the count of elements, which the kernel does not tell, stays exact.
  * There is one caller at a time: the daemon, which holds the lock on the pins.
@@ -8,80 +8,46 @@
 #ifndef SESSION_GATEWAY_APPLY_H
 #define SESSION_GATEWAY_APPLY_H
 
-#include "session.h"
+#include "apply-denied.h"
+#include "apply-fact.h"
+#include "apply-session.h"
 
 struct bpf_map;
 
-/* Field by field: each store is made, in this order, and none is made of two. */
-inlined void write_session(volatile struct session *to, const struct session *from)
-{
-	to->version = from->version;
-	to->expires_ms = from->expires_ms;
-	to->generation = from->generation;
-	to->backend_id = from->backend_id;
-	to->check = from->check;
-}
-
-inlined void apply_put(const struct change *change, struct session *held, struct session *under_way_record,
-		       struct apply_result *result)
-{
-	struct session session = {
-		.version = change->version,
-		.expires_ms = change->expires_ms,
-		.generation = change->generation,
-		.backend_id = change->backend_id,
-		.check = session_check(change->hash, change->version, change->expires_ms,
-				       session_generation_backend(change->generation, change->backend_id)),
-	};
-
-	if (held) {
-		write_session(under_way_record, &session);
-		write_session(held, &session);
-		result->replaced++;
-	} else if (bpf_map_update_elem(&sessions, change->hash, &session, BPF_NOEXIST)) {
-		result->refused++;
-	} else {
-		result->inserted++;
-	}
-}
-
-inlined void apply_delete(const struct change *change, struct apply_result *result)
-{
-	if (bpf_map_delete_elem(&sessions, change->hash))
-		result->skipped++;
-	else
-		result->deleted++;
-}
-
-/* Generations first, then versions: the order in which Redis was read. */
-inlined int is_newer(const struct session *held, const struct change *change)
-{
-	return held->generation > change->generation ||
-	       (held->generation == change->generation && held->version > change->version);
-}
-
 static long apply_one(struct bpf_map *map, __u32 *index, struct change *change, struct apply_result *result)
 {
-	struct session *held, *under_way_record;
+	struct table_counts *counts;
+	struct under_way *written;
 	__u32 zero = 0;
 
 	(void)map;
 	if (*index >= result->count)
 		return 1;
-	under_way_record = bpf_map_lookup_elem(&under_way, &zero);
-	if (!under_way_record)
+	written = bpf_map_lookup_elem(&under_way, &zero);
+	counts = bpf_map_lookup_elem(&table_counts, &zero);
+	if (!written || !counts)
 		return 1;
-	held = bpf_map_lookup_elem(&sessions, change->hash);
-	if (held && is_newer(held, change)) {
-		result->skipped++;
-		return 0;
+	switch (change->kind) {
+	case CHANGE_PUT:
+		apply_put(change, written, counts, result);
+		break;
+	case CHANGE_DELETE:
+		apply_delete(change, written, result);
+		break;
+	case CHANGE_DENY:
+		apply_deny(change, written, counts, result);
+		break;
+	case CHANGE_ALLOW:
+	case CHANGE_FORGET_DENIED:
+		apply_allow(change, written, counts, result);
+		break;
+	case CHANGE_PUT_FACT:
+		apply_put_fact(change, written, counts, result);
+		break;
+	case CHANGE_DELETE_FACT:
+		apply_delete_fact(change, written, counts, result);
+		break;
 	}
-	if (!held || change->kind != CHANGE_PUT)
-		((volatile struct session *)under_way_record)->check = 0;
-	if (change->kind == CHANGE_PUT)
-		apply_put(change, held, under_way_record, result);
-	else
-		apply_delete(change, result);
 	return 0;
 }
 
@@ -105,6 +71,11 @@ int apply_changes(struct apply_result *ctx)
 	ctx->deleted = result.deleted;
 	ctx->skipped = result.skipped;
 	ctx->refused = result.refused;
+	ctx->denied = result.denied;
+	ctx->allowed = result.allowed;
+	ctx->denied_refused = result.denied_refused;
+	ctx->facts = result.facts;
+	ctx->facts_refused = result.facts_refused;
 	return 0;
 }
 

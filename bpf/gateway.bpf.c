@@ -8,7 +8,10 @@
  */
 #include "apply.h"
 #include "authenticate.h"
+#include "denied.h"
+#include "fact.h"
 #include "packet.h"
+#include "place.h"
 #include "reply.h"
 #include "session.h"
 
@@ -47,40 +50,75 @@ inlined __u32 ttl_of(__u64 expires_ms, __u64 now_ms)
 	return ttl_s < TTL_MAX_S ? ttl_s : TTL_MAX_S;
 }
 
+inlined void name_backend(struct lookup_reply *reply, __u16 id, const struct backend *backend)
+{
+	reply->port = backend->port;
+	reply->backend_id = bpf_htonl(id);
+	store64(reply->address, load64(backend->address));
+	store64(reply->address + 8, load64(backend->address + 8));
+	count_answer(id);
+}
+
+/* Step 9 for a user without a backend: where every gateway would place it. */
+inlined enum verdict resolve_placed(__u32 half, const struct session_key *asked, struct lookup_reply *reply)
+{
+	__u16 id = placed_at(half, asked);
+	const struct backend *backend = known_backend(half, id);
+
+	if (!backend)
+		return VERDICT_REPLY_NOT_FOUND;
+	name_backend(reply, id, backend);
+	reply->flags |= FLAG_PLACED;
+	return VERDICT_REPLY_PLACED;
+}
+
 /* Step 9: fills in what the reply says of the session. */
 inlined enum verdict resolve(const struct settings *setting, __u64 now_ms, const struct session_key *asked,
 			     struct lookup_reply *reply)
 {
-	const struct backend *backend;
+	/* Read once: a reply never mixes two states of backends and ring. */
+	__u32 half = ((const volatile struct settings *)setting)->backends_half & 1;
+	const struct backend *backend = NULL, *elsewhere;
 	struct session session;
-	__u32 index;
+	enum found found;
+	__u16 to;
 
 	reply->status = STATUS_NOT_FOUND;
-	switch (find_session(asked, &session)) {
-	case SESSION_NONE:
-		return VERDICT_REPLY_NOT_FOUND;
-	case SESSION_BUSY:
+	found = find_session(asked, &session);
+	if (found == RECORD_BUSY)
 		return VERDICT_DROP_BUSY;
-	case SESSION_FOUND:
-		break;
-	}
-	if (session.generation < setting->generation || (session.expires_ms && session.expires_ms <= now_ms))
-		return VERDICT_REPLY_NOT_FOUND;
 
-	index = (setting->backends_half & 1) * LIMIT_BACKENDS + (session.backend_id & (LIMIT_BACKENDS - 1));
-	backend = bpf_map_lookup_elem(&backends, &index);
+	/* revoked, whether there is a record or not */
+	if (found == RECORD_FOUND ? session.flags & SESSION_DENIED : any_denied()) {
+		switch (find_denied_now(setting, now_ms, asked)) {
+		case RECORD_FOUND:
+			reply->status = STATUS_DENIED;
+			return VERDICT_REPLY_DENIED;
+		case RECORD_BUSY:
+			return VERDICT_DROP_BUSY;
+		case RECORD_NONE:
+			break;
+		}
+	}
+
+	/* no live record, or none that names a backend that is known */
+	if (found == RECORD_FOUND && session.generation >= setting->generation &&
+	    (!session.expires_ms || session.expires_ms > now_ms))
+		backend = known_backend(half, session.backend_id);
 	if (!backend)
-		return VERDICT_ABORTED;
-	if (!backend->known)
-		return VERDICT_REPLY_NOT_FOUND;
+		return resolve_placed(half, asked, reply);
 
 	reply->status = STATUS_FOUND;
-	reply->port = backend->port;
-	reply->backend_id = bpf_htonl(session.backend_id);
-	store64(reply->address, load64(backend->address));
-	store64(reply->address + 8, load64(backend->address + 8));
 	reply->version = bpf_cpu_to_be64(session.version);
 	reply->ttl_s = bpf_htonl(ttl_of(session.expires_ms, now_ms));
+	to = moved_to(half, backend, asked);
+	elsewhere = to ? known_backend(half, to) : NULL;
+	if (elsewhere) {
+		name_backend(reply, to, elsewhere);
+		reply->flags |= FLAG_MOVED;
+		return VERDICT_REPLY_MOVED;
+	}
+	name_backend(reply, session.backend_id, backend);
 	return VERDICT_REPLY_FOUND;
 }
 
@@ -114,6 +152,7 @@ inlined enum verdict answer(struct xdp_md *ctx)
 	enum parsed parsed;
 	struct key *key;
 	int skewed;
+	__u8 type;
 
 	setting = bpf_map_lookup_elem(&settings, &zero);
 	clock = bpf_map_lookup_elem(&wall_clock, &zero);
@@ -146,9 +185,10 @@ inlined enum verdict answer(struct xdp_md *ctx)
 		return VERDICT_DROP_MAGIC;
 	if (header->version != WIRE_VERSION)
 		return VERDICT_DROP_VERSION;
-	if (header->type < REQUEST_LOOKUP || header->type > REQUEST_FACT)
+	type = header->type;
+	if (type < REQUEST_LOOKUP || type > REQUEST_FACT)
 		return VERDICT_DROP_TYPE;
-	if (header->type != REQUEST_LOOKUP)
+	if (type == REQUEST_BATCH)
 		return VERDICT_DROP_UNSUPPORTED;
 	request = cursor_take(&packet.rest, sizeof(*request));
 	if (!request || packet.ip_payload_bytes != sizeof(struct udphdr) + sizeof(*request))
@@ -183,11 +223,11 @@ inlined enum verdict answer(struct xdp_md *ctx)
 	if ((work->digest[0] ^ load64(request->tag)) | (work->digest[1] ^ load64(request->tag + 8)))
 		return VERDICT_DROP_TAG;
 
-	/* 8, 9: the answer */
+	/* 8, 9: the answer; a fact's has status, flags and age where a session's has them */
 	reply = &work->reply;
 	__builtin_memset(reply, 0, sizeof(*reply));
 	reply->header = request->header;
-	reply->header.type |= WIRE_REPLY_BIT;
+	reply->header.type = type | WIRE_REPLY_BIT;
 	reply->header.time_ms = bpf_cpu_to_be64(now_ms);
 	reply->age_ms = bpf_htonl(age_of(setting, monotonic_ms));
 	if (skewed) {
@@ -201,7 +241,8 @@ inlined enum verdict answer(struct xdp_md *ctx)
 			reply->flags |= FLAG_STALE;
 		store64(asked.hash, load64(request->hash));
 		store64(asked.hash + 8, load64(request->hash + 8));
-		verdict = resolve(setting, now_ms, &asked, reply);
+		verdict = type == REQUEST_FACT ? resolve_fact(setting, &asked, &work->fact, &work->fact_reply)
+					       : resolve(setting, now_ms, &asked, reply);
 		if (verdict == VERDICT_DROP_BUSY || verdict == VERDICT_ABORTED)
 			return verdict;
 	}
@@ -214,7 +255,7 @@ inlined int action_of(enum verdict verdict)
 {
 	if (verdict <= VERDICT_PASS_SLOW_PATH)
 		return XDP_PASS;
-	if (verdict >= VERDICT_REPLY_CLOCK_SKEW && verdict <= VERDICT_REPLY_NOT_FOUND)
+	if (verdict >= VERDICT_REPLY_CLOCK_SKEW && verdict <= VERDICT_REPLY_DENIED)
 		return XDP_TX;
 	return verdict == VERDICT_ABORTED ? XDP_ABORTED : XDP_DROP;
 }

@@ -93,7 +93,7 @@ static long look_up_one(struct bpf_map *map, __u32 *index, struct asked *ask, __
 	if (!counts || !version || !ask->is_used)
 		return 0;
 	switch (find_session(&key, &copy)) {
-	case SESSION_FOUND:
+	case RECORD_FOUND:
 		counts->found++;
 		if (!is_written(&key, &copy))
 			counts->wrong++;
@@ -101,10 +101,10 @@ static long look_up_one(struct bpf_map *map, __u32 *index, struct asked *ask, __
 			counts->backward++;
 		*version = copy.version;
 		break;
-	case SESSION_NONE:
+	case RECORD_NONE:
 		counts->missed += ask->is_permanent;
 		break;
-	case SESSION_BUSY:
+	case RECORD_BUSY:
 		counts->busy++;
 	}
 	return 0;

@@ -74,17 +74,33 @@ struct {
 	__type(value, struct session);
 } sessions SEC(".maps");
 
-/* The record that apply_changes is writing over another one, whole: for who meets the two mixed (session.h). */
+/* Revocations. Preallocated, as the sessions are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LIMIT_DENIED);
+	__type(key, struct session_key);
+	__type(value, struct denied);
+} denied SEC(".maps");
+
+/* Facts. Preallocated, as the sessions are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LIMIT_FACTS);
+	__type(key, struct session_key);
+	__type(value, struct fact);
+} facts SEC(".maps");
+
+/* Records that are being written over others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct session);
+	__type(value, struct under_way);
 } under_way SEC(".maps");
 
 /*
- * Backends by id, twice: the daemon writes the half that is not in force, then switches
- * settings.backends_half, so that a reply never mixes two states of the table. Mapped.
+ * Backends by id, and the ring, twice each: the daemon writes the halves that are not in force, then switches
+ * settings.backends_half, so that a reply never mixes two states of them. Mapped.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -93,6 +109,22 @@ struct {
 	__type(key, __u32);
 	__type(value, struct backend);
 } backends SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * LIMIT_RING_SLOTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct ring_slot);
+} ring SEC(".maps");
+
+/* How often each backend was named in an answer, by its id, counted by each CPU for itself. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LIMIT_BACKENDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} backend_answers SEC(".maps");
 
 /* What apply_changes is to do. Mapped. */
 struct {
@@ -103,7 +135,7 @@ struct {
 	__type(value, struct change);
 } changes SEC(".maps");
 
-/* How full `sessions` is: the kernel does not tell. Mapped. */
+/* How full `sessions`, `denied` and `facts` are: the kernel does not tell. Mapped. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -21,7 +21,12 @@ struct scratch {
 	__u64 digest[4];
 	/* SHA-256's message schedule. */
 	__u32 block[16];
-	struct lookup_reply reply;
+	union {
+		struct lookup_reply reply;
+		struct fact_reply fact_reply;
+	};
+	/* A copy of the one that is asked for. */
+	struct fact fact;
 };
 
 struct {

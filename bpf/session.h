@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
  * Session records in the hash map `sessions`: how they are read while apply_changes (apply.h), the one writer, changes
- * them. Readers never wait, and the writer neither: it may be stopped anywhere by a reader on its own CPU.
+ * them. Revocations (denied.h) and facts (fact.h) are read in the same way. Readers never wait, and the writer neither:
+ * it may be stopped anywhere by a reader on its own CPU.
  *
  * - A lookup never misses a session that is there. A record that is replaced stays in its element, which is written
  *   over in place, so the element of a session stays where it is in its bucket's list. New ones are put at a list's
@@ -26,22 +27,23 @@
 #include "maps.h"
 
 /* Odd multipliers (from pi's hexadecimal digits) keep torn words from cancelling each other out. */
-inlined __u64 session_check(const __u8 hash[16], __u64 version, __u64 expires_ms, __u64 generation_backend)
+inlined __u64 session_check(const __u8 hash[16], __u64 version, __u64 expires_ms, __u64 rest)
 {
 	return load64(hash) + load64(hash + 8) * 0x082efa98ec4e6c89ull + version * 0x243f6a8885a308d3ull +
-	       expires_ms * 0x13198a2e03707345ull + generation_backend * 0xa4093822299f31d1ull;
+	       expires_ms * 0x13198a2e03707345ull + rest * 0xa4093822299f31d1ull;
 }
 
-inlined __u64 session_generation_backend(__u32 generation, __u32 backend_id)
+inlined __u64 session_rest(__u32 generation, __u16 backend_id, __u16 flags)
 {
-	return (__u64)backend_id << 32 | generation;
+	return (__u64)flags << 48 | (__u64)backend_id << 32 | generation;
 }
 
+/* What became of reading a record. */
 enum found {
-	SESSION_FOUND,
-	SESSION_NONE,
+	RECORD_FOUND,
+	RECORD_NONE,
 	/* Changed under every one of LIMIT_RECORD_READS reads. */
-	SESSION_BUSY,
+	RECORD_BUSY,
 };
 
 /* Whether what was copied is a whole record of this session. */
@@ -51,13 +53,15 @@ inlined int copy_session(const struct session_key *key, const volatile struct se
 	copy->expires_ms = held->expires_ms;
 	copy->generation = held->generation;
 	copy->backend_id = held->backend_id;
+	copy->flags = held->flags;
 	copy->check = held->check;
 	return copy->check == session_check(key->hash, copy->version, copy->expires_ms,
-					    session_generation_backend(copy->generation, copy->backend_id));
+					    session_rest(copy->generation, copy->backend_id, copy->flags));
 }
 
 inlined enum found find_session(const struct session_key *key, struct session *copy)
 {
+	const struct under_way *written;
 	__u32 zero = 0;
 
 	/* 64 bits wide: of a narrower counter on the stack, the verifier forgets the value (before 5.16). */
@@ -65,14 +69,14 @@ inlined enum found find_session(const struct session_key *key, struct session *c
 		const struct session *held = bpf_map_lookup_elem(&sessions, key);
 
 		if (!held)
-			return SESSION_NONE;
+			return RECORD_NONE;
 		if (copy_session(key, held, copy))
-			return SESSION_FOUND;
-		held = bpf_map_lookup_elem(&under_way, &zero);
-		if (held && copy_session(key, held, copy))
-			return SESSION_FOUND;
+			return RECORD_FOUND;
+		written = bpf_map_lookup_elem(&under_way, &zero);
+		if (written && copy_session(key, &written->session, copy))
+			return RECORD_FOUND;
 	}
-	return SESSION_BUSY;
+	return RECORD_BUSY;
 }
 
 #endif

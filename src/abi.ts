@@ -1,10 +1,10 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = 'f5ff56d0a078';
+export const ABI_HASH = '5cae7272229c';
 
 /** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
-export const SHARED_HASH = '7cec5c566111';
+export const SHARED_HASH = '7142b1046cba';
 
 function readBytes(view: DataView, at: number, length: number): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset + at, length).slice();
@@ -72,15 +72,18 @@ export const Verdict = {
   REPLY_CLOCK_SKEW: 15,
   REPLY_NOT_READY: 16,
   REPLY_FOUND: 17,
-  REPLY_NOT_FOUND: 18,
-  ABORTED: 19,
-  COUNT: 20,
+  REPLY_MOVED: 18,
+  REPLY_PLACED: 19,
+  REPLY_NOT_FOUND: 20,
+  REPLY_DENIED: 21,
+  ABORTED: 22,
+  COUNT: 23,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
 /** enum layout */
 export const Layout = {
-  REVISION: 2,
+  REVISION: 3,
 } as const;
 export type Layout = (typeof Layout)[keyof typeof Layout];
 
@@ -93,6 +96,9 @@ export const Limit = {
   KEY_HISTORY: 65536,
   CHANGES: 4096,
   RECORD_READS: 16,
+  RING_SLOTS: 65537,
+  DENIED: 262144,
+  FACTS: 4096,
 } as const;
 export type Limit = (typeof Limit)[keyof typeof Limit];
 
@@ -103,10 +109,27 @@ export const Suite = {
 } as const;
 export type Suite = (typeof Suite)[keyof typeof Suite];
 
+/** enum shed */
+export const Shed = {
+  WHOLE: 10000,
+} as const;
+export type Shed = (typeof Shed)[keyof typeof Shed];
+
+/** enum session_flag */
+export const SessionFlag = {
+  DENIED: 1,
+} as const;
+export type SessionFlag = (typeof SessionFlag)[keyof typeof SessionFlag];
+
 /** enum change_kind */
 export const ChangeKind = {
   PUT: 1,
   DELETE: 2,
+  DENY: 3,
+  ALLOW: 4,
+  FORGET_DENIED: 5,
+  PUT_FACT: 6,
+  DELETE_FACT: 7,
 } as const;
 export type ChangeKind = (typeof ChangeKind)[keyof typeof ChangeKind];
 
@@ -392,7 +415,7 @@ export function writeWallClock(view: DataView, at: number, value: WallClock): vo
   view.setBigInt64(at, value.offsetMs, true);
 }
 
-/** struct settings, 56 bytes */
+/** struct settings, 72 bytes */
 export interface Settings {
   inStepMs: bigint;
   staleAfterMs: bigint;
@@ -403,12 +426,16 @@ export interface Settings {
   ready: number;
   allowList: number;
   backendsHalf: number;
+  deniedGeneration: number;
+  factsGeneration: number;
   newestGeneration: number;
+  newestDeniedGeneration: number;
+  newestFactsGeneration: number;
   zero: number;
 }
 
 export const settingsLayout = {
-  size: 56,
+  size: 72,
   offset: {
     inStepMs: 0,
     staleAfterMs: 8,
@@ -419,8 +446,12 @@ export const settingsLayout = {
     ready: 36,
     allowList: 40,
     backendsHalf: 44,
-    newestGeneration: 48,
-    zero: 52,
+    deniedGeneration: 48,
+    factsGeneration: 52,
+    newestGeneration: 56,
+    newestDeniedGeneration: 60,
+    newestFactsGeneration: 64,
+    zero: 68,
   },
 } as const;
 
@@ -435,8 +466,12 @@ export function readSettings(view: DataView, at = 0): Settings {
     ready: view.getUint32(at + 36, true),
     allowList: view.getUint32(at + 40, true),
     backendsHalf: view.getUint32(at + 44, true),
-    newestGeneration: view.getUint32(at + 48, true),
-    zero: view.getUint32(at + 52, true),
+    deniedGeneration: view.getUint32(at + 48, true),
+    factsGeneration: view.getUint32(at + 52, true),
+    newestGeneration: view.getUint32(at + 56, true),
+    newestDeniedGeneration: view.getUint32(at + 60, true),
+    newestFactsGeneration: view.getUint32(at + 64, true),
+    zero: view.getUint32(at + 68, true),
   };
 }
 
@@ -450,8 +485,12 @@ export function writeSettings(view: DataView, at: number, value: Settings): void
   view.setUint32(at + 36, value.ready, true);
   view.setUint32(at + 40, value.allowList, true);
   view.setUint32(at + 44, value.backendsHalf, true);
-  view.setUint32(at + 48, value.newestGeneration, true);
-  view.setUint32(at + 52, value.zero, true);
+  view.setUint32(at + 48, value.deniedGeneration, true);
+  view.setUint32(at + 52, value.factsGeneration, true);
+  view.setUint32(at + 56, value.newestGeneration, true);
+  view.setUint32(at + 60, value.newestDeniedGeneration, true);
+  view.setUint32(at + 64, value.newestFactsGeneration, true);
+  view.setUint32(at + 68, value.zero, true);
 }
 
 /** struct key, 104 bytes */
@@ -575,6 +614,8 @@ export interface Backend {
   address: Uint8Array;
   port: number;
   known: number;
+  active: number;
+  shed: number;
   zero: Uint8Array;
 }
 
@@ -584,7 +625,9 @@ export const backendLayout = {
     address: 0,
     port: 16,
     known: 18,
-    zero: 19,
+    active: 19,
+    shed: 20,
+    zero: 22,
   },
 } as const;
 
@@ -593,7 +636,9 @@ export function readBackend(view: DataView, at = 0): Backend {
     address: readBytes(view, at, 16),
     port: view.getUint16(at + 16, false),
     known: view.getUint8(at + 18),
-    zero: readBytes(view, at + 19, 5),
+    active: view.getUint8(at + 19),
+    shed: view.getUint16(at + 20, true),
+    zero: readBytes(view, at + 22, 2),
   };
 }
 
@@ -601,7 +646,39 @@ export function writeBackend(view: DataView, at: number, value: Backend): void {
   writeBytes(view, at, 16, value.address);
   view.setUint16(at + 16, value.port, false);
   view.setUint8(at + 18, value.known);
-  writeBytes(view, at + 19, 5, value.zero);
+  view.setUint8(at + 19, value.active);
+  view.setUint16(at + 20, value.shed, true);
+  writeBytes(view, at + 22, 2, value.zero);
+}
+
+/** struct ring_slot, 8 bytes */
+export interface RingSlot {
+  placed: number;
+  moved: number;
+  zero: number;
+}
+
+export const ringSlotLayout = {
+  size: 8,
+  offset: {
+    placed: 0,
+    moved: 2,
+    zero: 4,
+  },
+} as const;
+
+export function readRingSlot(view: DataView, at = 0): RingSlot {
+  return {
+    placed: view.getUint16(at, true),
+    moved: view.getUint16(at + 2, true),
+    zero: view.getUint32(at + 4, true),
+  };
+}
+
+export function writeRingSlot(view: DataView, at: number, value: RingSlot): void {
+  view.setUint16(at, value.placed, true);
+  view.setUint16(at + 2, value.moved, true);
+  view.setUint32(at + 4, value.zero, true);
 }
 
 /** struct session_key, 16 bytes */
@@ -632,6 +709,7 @@ export interface Session {
   expiresMs: bigint;
   generation: number;
   backendId: number;
+  flags: number;
   check: bigint;
 }
 
@@ -642,6 +720,7 @@ export const sessionLayout = {
     expiresMs: 8,
     generation: 16,
     backendId: 20,
+    flags: 22,
     check: 24,
   },
 } as const;
@@ -651,7 +730,8 @@ export function readSession(view: DataView, at = 0): Session {
     version: view.getBigUint64(at, true),
     expiresMs: view.getBigUint64(at + 8, true),
     generation: view.getUint32(at + 16, true),
-    backendId: view.getUint32(at + 20, true),
+    backendId: view.getUint16(at + 20, true),
+    flags: view.getUint16(at + 22, true),
     check: view.getBigUint64(at + 24, true),
   };
 }
@@ -660,31 +740,136 @@ export function writeSession(view: DataView, at: number, value: Session): void {
   view.setBigUint64(at, value.version, true);
   view.setBigUint64(at + 8, value.expiresMs, true);
   view.setUint32(at + 16, value.generation, true);
-  view.setUint32(at + 20, value.backendId, true);
+  view.setUint16(at + 20, value.backendId, true);
+  view.setUint16(at + 22, value.flags, true);
   view.setBigUint64(at + 24, value.check, true);
 }
 
-/** struct change, 48 bytes */
+/** struct denied, 24 bytes */
+export interface Denied {
+  untilMs: bigint;
+  generation: number;
+  zero: number;
+  check: bigint;
+}
+
+export const deniedLayout = {
+  size: 24,
+  offset: {
+    untilMs: 0,
+    generation: 8,
+    zero: 12,
+    check: 16,
+  },
+} as const;
+
+export function readDenied(view: DataView, at = 0): Denied {
+  return {
+    untilMs: view.getBigUint64(at, true),
+    generation: view.getUint32(at + 8, true),
+    zero: view.getUint32(at + 12, true),
+    check: view.getBigUint64(at + 16, true),
+  };
+}
+
+export function writeDenied(view: DataView, at: number, value: Denied): void {
+  view.setBigUint64(at, value.untilMs, true);
+  view.setUint32(at + 8, value.generation, true);
+  view.setUint32(at + 12, value.zero, true);
+  view.setBigUint64(at + 16, value.check, true);
+}
+
+/** struct fact, 48 bytes */
+export interface Fact {
+  version: bigint;
+  value: Uint8Array;
+  generation: number;
+  length: number;
+  check: bigint;
+}
+
+export const factLayout = {
+  size: 48,
+  offset: {
+    version: 0,
+    value: 8,
+    generation: 32,
+    length: 36,
+    check: 40,
+  },
+} as const;
+
+export function readFact(view: DataView, at = 0): Fact {
+  return {
+    version: view.getBigUint64(at, true),
+    value: readBytes(view, at + 8, 24),
+    generation: view.getUint32(at + 32, true),
+    length: view.getUint32(at + 36, true),
+    check: view.getBigUint64(at + 40, true),
+  };
+}
+
+export function writeFact(view: DataView, at: number, value: Fact): void {
+  view.setBigUint64(at, value.version, true);
+  writeBytes(view, at + 8, 24, value.value);
+  view.setUint32(at + 32, value.generation, true);
+  view.setUint32(at + 36, value.length, true);
+  view.setBigUint64(at + 40, value.check, true);
+}
+
+/** struct under_way, 104 bytes */
+export interface UnderWay {
+  session: Session;
+  denied: Denied;
+  fact: Fact;
+}
+
+export const underWayLayout = {
+  size: 104,
+  offset: {
+    session: 0,
+    denied: 32,
+    fact: 56,
+  },
+} as const;
+
+export function readUnderWay(view: DataView, at = 0): UnderWay {
+  return {
+    session: readSession(view, at),
+    denied: readDenied(view, at + 32),
+    fact: readFact(view, at + 56),
+  };
+}
+
+export function writeUnderWay(view: DataView, at: number, value: UnderWay): void {
+  writeSession(view, at, value.session);
+  writeDenied(view, at + 32, value.denied);
+  writeFact(view, at + 56, value.fact);
+}
+
+/** struct change, 64 bytes */
 export interface Change {
   hash: Uint8Array;
   version: bigint;
   expiresMs: bigint;
+  value: Uint8Array;
   generation: number;
   backendId: number;
   kind: number;
-  zero: number;
+  length: number;
 }
 
 export const changeLayout = {
-  size: 48,
+  size: 64,
   offset: {
     hash: 0,
     version: 16,
     expiresMs: 24,
-    generation: 32,
-    backendId: 36,
-    kind: 40,
-    zero: 44,
+    value: 32,
+    generation: 56,
+    backendId: 60,
+    kind: 62,
+    length: 63,
   },
 } as const;
 
@@ -693,10 +878,11 @@ export function readChange(view: DataView, at = 0): Change {
     hash: readBytes(view, at, 16),
     version: view.getBigUint64(at + 16, true),
     expiresMs: view.getBigUint64(at + 24, true),
-    generation: view.getUint32(at + 32, true),
-    backendId: view.getUint32(at + 36, true),
-    kind: view.getUint32(at + 40, true),
-    zero: view.getUint32(at + 44, true),
+    value: readBytes(view, at + 32, 24),
+    generation: view.getUint32(at + 56, true),
+    backendId: view.getUint16(at + 60, true),
+    kind: view.getUint8(at + 62),
+    length: view.getUint8(at + 63),
   };
 }
 
@@ -704,13 +890,14 @@ export function writeChange(view: DataView, at: number, value: Change): void {
   writeBytes(view, at, 16, value.hash);
   view.setBigUint64(at + 16, value.version, true);
   view.setBigUint64(at + 24, value.expiresMs, true);
-  view.setUint32(at + 32, value.generation, true);
-  view.setUint32(at + 36, value.backendId, true);
-  view.setUint32(at + 40, value.kind, true);
-  view.setUint32(at + 44, value.zero, true);
+  writeBytes(view, at + 32, 24, value.value);
+  view.setUint32(at + 56, value.generation, true);
+  view.setUint16(at + 60, value.backendId, true);
+  view.setUint8(at + 62, value.kind);
+  view.setUint8(at + 63, value.length);
 }
 
-/** struct apply_result, 24 bytes */
+/** struct apply_result, 44 bytes */
 export interface ApplyResult {
   count: number;
   inserted: number;
@@ -718,10 +905,15 @@ export interface ApplyResult {
   deleted: number;
   skipped: number;
   refused: number;
+  denied: number;
+  allowed: number;
+  deniedRefused: number;
+  facts: number;
+  factsRefused: number;
 }
 
 export const applyResultLayout = {
-  size: 24,
+  size: 44,
   offset: {
     count: 0,
     inserted: 4,
@@ -729,6 +921,11 @@ export const applyResultLayout = {
     deleted: 12,
     skipped: 16,
     refused: 20,
+    denied: 24,
+    allowed: 28,
+    deniedRefused: 32,
+    facts: 36,
+    factsRefused: 40,
   },
 } as const;
 
@@ -740,6 +937,11 @@ export function readApplyResult(view: DataView, at = 0): ApplyResult {
     deleted: view.getUint32(at + 12, true),
     skipped: view.getUint32(at + 16, true),
     refused: view.getUint32(at + 20, true),
+    denied: view.getUint32(at + 24, true),
+    allowed: view.getUint32(at + 28, true),
+    deniedRefused: view.getUint32(at + 32, true),
+    facts: view.getUint32(at + 36, true),
+    factsRefused: view.getUint32(at + 40, true),
   };
 }
 
@@ -750,19 +952,32 @@ export function writeApplyResult(view: DataView, at: number, value: ApplyResult)
   view.setUint32(at + 12, value.deleted, true);
   view.setUint32(at + 16, value.skipped, true);
   view.setUint32(at + 20, value.refused, true);
+  view.setUint32(at + 24, value.denied, true);
+  view.setUint32(at + 28, value.allowed, true);
+  view.setUint32(at + 32, value.deniedRefused, true);
+  view.setUint32(at + 36, value.facts, true);
+  view.setUint32(at + 40, value.factsRefused, true);
 }
 
-/** struct table_counts, 16 bytes */
+/** struct table_counts, 48 bytes */
 export interface TableCounts {
   entries: bigint;
   refused: bigint;
+  denied: bigint;
+  deniedRefused: bigint;
+  facts: bigint;
+  factsRefused: bigint;
 }
 
 export const tableCountsLayout = {
-  size: 16,
+  size: 48,
   offset: {
     entries: 0,
     refused: 8,
+    denied: 16,
+    deniedRefused: 24,
+    facts: 32,
+    factsRefused: 40,
   },
 } as const;
 
@@ -770,21 +985,29 @@ export function readTableCounts(view: DataView, at = 0): TableCounts {
   return {
     entries: view.getBigUint64(at, true),
     refused: view.getBigUint64(at + 8, true),
+    denied: view.getBigUint64(at + 16, true),
+    deniedRefused: view.getBigUint64(at + 24, true),
+    facts: view.getBigUint64(at + 32, true),
+    factsRefused: view.getBigUint64(at + 40, true),
   };
 }
 
 export function writeTableCounts(view: DataView, at: number, value: TableCounts): void {
   view.setBigUint64(at, value.entries, true);
   view.setBigUint64(at + 8, value.refused, true);
+  view.setBigUint64(at + 16, value.denied, true);
+  view.setBigUint64(at + 24, value.deniedRefused, true);
+  view.setBigUint64(at + 32, value.facts, true);
+  view.setBigUint64(at + 40, value.factsRefused, true);
 }
 
-/** struct verdict_counts, 160 bytes */
+/** struct verdict_counts, 184 bytes */
 export interface VerdictCounts {
   packets: bigint[];
 }
 
 export const verdictCountsLayout = {
-  size: 160,
+  size: 184,
   offset: {
     packets: 0,
   },
@@ -792,12 +1015,12 @@ export const verdictCountsLayout = {
 
 export function readVerdictCounts(view: DataView, at = 0): VerdictCounts {
   return {
-    packets: Array.from({ length: 20 }, (_, i) => view.getBigUint64(at + 8 * i, true)),
+    packets: Array.from({ length: 23 }, (_, i) => view.getBigUint64(at + 8 * i, true)),
   };
 }
 
 export function writeVerdictCounts(view: DataView, at: number, value: VerdictCounts): void {
-  for (let i = 0; i < 20; i++) view.setBigUint64(at + 8 * i, value.packets[i] as bigint, true);
+  for (let i = 0; i < 23; i++) view.setBigUint64(at + 8 * i, value.packets[i] as bigint, true);
 }
 
 /** struct skew_budget, 16 bytes */

@@ -11,12 +11,13 @@
  *                   └ slot ────┘  └ shed rank ┘
  */
 import { createHash } from 'node:crypto';
+import { Limit, Shed } from '../abi.ts';
 
 /** A prime, so that every step through the slots meets each of them. */
-export const RING_SLOTS = 65_537;
+export const RING_SLOTS = Limit.RING_SLOTS;
 
 /** Shed ranks and fractions count in hundredths of a percent. */
-export const SHED_WHOLE = 10_000;
+export const SHED_WHOLE = Shed.WHOLE;
 
 export interface PlacedBackend {
   /** 1 to 65535 */
@@ -126,7 +127,12 @@ function sink(heap: Chooser[]): void {
   heap[at] = moving;
 }
 
-function nextNotShedding(placed: Uint16Array, shedding: ReadonlySet<number>): Uint16Array {
+/**
+ * Where who leaves a stored backend goes, by slot; `Ring.moved`.
+ * @param placed `Ring.placed`
+ * @param shedding ids of the backends that shed anybody
+ */
+export function nextNotShedding(placed: Uint16Array, shedding: ReadonlySet<number>): Uint16Array {
   const moved = new Uint16Array(placed.length);
   let next = 0;
   // Backwards and twice, since what comes after the last slot is the first.

@@ -23,9 +23,10 @@ import {
 } from './header.ts';
 import type { Key } from './keyring.ts';
 import { sealLookupReply } from './lookup.ts';
+import { type Ring, shedRankOf, slotOf } from './placement.ts';
 import type { AuthenticRequest } from './reply.ts';
 import { authenticate, batchCount, batchHashAt, guardMatches, reservedIsZero } from './request.ts';
-import type { ResponderSettings, ResponderTables, Served } from './responder-tables.ts';
+import type { BackendRecord, ResponderSettings, ResponderTables, Served } from './responder-tables.ts';
 
 export interface Response {
   readonly verdict: Verdict;
@@ -155,11 +156,8 @@ function answerLookup(
   moment: Moment,
 ): Response {
   const { nowMs: timeMs, ageMs } = moment;
-  const { entry, port, address } = resolve(tables, hashAt(datagram, lookupRequestLayout.offset.hash), moment);
-  return {
-    verdict: entry.status === Status.FOUND ? Verdict.REPLY_FOUND : Verdict.REPLY_NOT_FOUND,
-    reply: sealLookupReply(request, { timeMs, ageMs, port, address, ...entry }),
-  };
+  const { entry, port, address, verdict } = resolve(tables, hashAt(datagram, lookupRequestLayout.offset.hash), moment);
+  return { verdict, reply: sealLookupReply(request, { timeMs, ageMs, port, address, ...entry }) };
 }
 
 function answerBatch(
@@ -198,29 +196,80 @@ function answerFact(
 
 /** Where the user of a session belongs. */
 interface Resolution {
+  readonly verdict: Verdict;
   readonly entry: BatchAnswerEntry;
   readonly port: number;
   readonly address: Uint8Array;
 }
 
 function resolve(tables: ResponderTables, hash: Uint8Array, moment: Moment): Resolution {
+  const { nowMs, staleFlag } = moment;
+  if (tables.denied(hash) > nowMs) return withoutBackend(Verdict.REPLY_DENIED, Status.DENIED, staleFlag);
+
   const session = tables.session(hash);
   const live =
     session !== undefined &&
     session.generation >= tables.settings.generation &&
-    (session.expiresMs === 0 || session.expiresMs > moment.nowMs);
-  const backend = live && session.backendId !== 0 ? tables.backend(session.backendId) : undefined;
-  if (!live || backend === undefined || !backend.known) {
-    return { entry: emptyEntry(Status.NOT_FOUND, moment.staleFlag), port: 0, address: NO_ADDRESS };
+    (session.expiresMs === 0 || session.expiresMs > nowMs);
+  const stored = live ? knownBackend(tables, session.backendId) : undefined;
+  if (!live || stored === undefined) return resolvePlaced(tables, hash, staleFlag);
+
+  const { version } = session;
+  const found = { status: Status.FOUND, ttlS: ttlOf(session.expiresMs, nowMs), version };
+  const to = movedTo(tables.ring(), stored, hash);
+  const elsewhere = knownBackend(tables, to);
+  if (elsewhere !== undefined) {
+    const entry = { ...found, flags: staleFlag | Flag.MOVED, backendId: to };
+    return { verdict: Verdict.REPLY_MOVED, entry, ...endpointOf(elsewhere) };
   }
-  const entry = {
-    status: Status.FOUND,
-    flags: moment.staleFlag,
-    backendId: session.backendId,
-    ttlS: ttlOf(session.expiresMs, moment.nowMs),
-    version: session.version,
-  };
-  return { entry, port: backend.port, address: backend.address };
+  const entry = { ...found, flags: staleFlag, backendId: session.backendId };
+  return { verdict: Verdict.REPLY_FOUND, entry, ...endpointOf(stored) };
+}
+
+/** For a user without a backend: where every gateway would place it. */
+function resolvePlaced(tables: ResponderTables, hash: Uint8Array, staleFlag: number): Resolution {
+  const to = placedAt(tables, hash);
+  const backend = knownBackend(tables, to);
+  if (backend === undefined) return withoutBackend(Verdict.REPLY_NOT_FOUND, Status.NOT_FOUND, staleFlag);
+  const entry = { ...emptyEntry(Status.NOT_FOUND, staleFlag | Flag.PLACED), backendId: to };
+  return { verdict: Verdict.REPLY_PLACED, entry, ...endpointOf(backend) };
+}
+
+function withoutBackend(verdict: Verdict, status: Status, flags: number): Resolution {
+  return { verdict, entry: emptyEntry(status, flags), port: 0, address: NO_ADDRESS };
+}
+
+/** @param id 0 = none */
+function knownBackend(tables: ResponderTables, id: number): BackendRecord | undefined {
+  const backend = id === 0 ? undefined : tables.backend(id);
+  return backend?.known ? backend : undefined;
+}
+
+/** Id of the backend that the user of this one is sent to; 0 = it stays. */
+function movedTo(ring: Ring, stored: BackendRecord, hash: Uint8Array): number {
+  if (stored.active && !isShed(stored, hash)) return 0;
+  const slot = slotOf(hash);
+  const moved = ring.moved[slot] as number;
+  // Who is shed stays where all shed; who has to leave goes to one that sheds rather than stay.
+  return moved !== 0 || stored.active ? moved : (ring.placed[slot] as number);
+}
+
+/** Id of the backend that a user without one is sent to; 0 = none. */
+function placedAt(tables: ResponderTables, hash: Uint8Array): number {
+  const slot = slotOf(hash);
+  const placed = tables.ring().placed[slot] as number;
+  const moved = tables.ring().moved[slot] as number;
+  const backend = knownBackend(tables, placed);
+  return backend !== undefined && moved !== 0 && isShed(backend, hash) ? moved : placed;
+}
+
+/** Whether this user is among those that the backend sheds. */
+function isShed(backend: BackendRecord, hash: Uint8Array): boolean {
+  return shedRankOf(hash) < backend.shed;
+}
+
+function endpointOf({ port, address }: BackendRecord): { readonly port: number; readonly address: Uint8Array } {
+  return { port, address };
 }
 
 function ttlOf(expiresMs: number, nowMs: number): number {

@@ -4,6 +4,7 @@
  */
 import { RequestType } from '../abi.ts';
 import type { Key } from './keyring.ts';
+import type { Ring } from './placement.ts';
 import { SUITES, type Suite } from './suites.ts';
 
 /** As struct settings in bpf/abi.h; whole milliseconds. */
@@ -37,6 +38,10 @@ export interface BackendRecord {
   readonly port: number;
   /** Whether it is known, with an address. */
   readonly known: boolean;
+  /** Whether its users stay; one that is draining or down sends all of them elsewhere. */
+  readonly active: boolean;
+  /** Fraction of its users that goes elsewhere, 0 to `SHED_WHOLE`. */
+  readonly shed: number;
 }
 
 export interface FactRecord {
@@ -68,6 +73,10 @@ export interface ResponderTables {
   key(id: number): Key | undefined;
   session(hash: Uint8Array): SessionRecord | undefined;
   backend(id: number): BackendRecord | undefined;
+  /** Of the same backends, at the same moment. */
+  ring(): Ring;
+  /** Until when a session is revoked, held or not: Unix ms; 0 = it is not. */
+  denied(hash: Uint8Array): number;
   fact(hash: Uint8Array): FactRecord | undefined;
   /** Whether one more request outside the skew may be looked at, at this Unix time in ms; it is then spent. */
   spendSkewBudget(nowMs: number): boolean;

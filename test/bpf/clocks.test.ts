@@ -19,11 +19,11 @@ const steps: number[] = [];
 
 const wallMs = (): number => systemRuntime.wallMs() + stepMs;
 
-beforeAll(() => {
+beforeAll(async () => {
   lab = new BpfLab();
   key = lab.newKey(1);
   passing = lab.newKey(2, null, wallMs() + MINUTE_MS);
-  lab.setBackends([{ id: 1, address: new Uint8Array(16).fill(1), port: 80 }]);
+  await lab.setBackends([{ id: 1, address: new Uint8Array(16).fill(1), port: 80 }]);
   lab.addSession('ending', { expiresMs: wallMs() + 30 * MINUTE_MS, backendId: 1 });
   lab.addSession('endless', { expiresMs: 0, backendId: 1 });
   const log = createLogger('warn', {
@@ -56,7 +56,7 @@ function verdict(sessionId: string, by = key, timeMs = wallMs()): string | undef
 /** What a client sees whose clock is right. */
 function expectRight(atHour: number): void {
   expect(verdict('endless')).toBe('REPLY_FOUND');
-  expect(verdict('ending')).toBe(atHour > 0 ? 'REPLY_NOT_FOUND' : 'REPLY_FOUND');
+  expect(verdict('ending')).toBe(atHour > 0 ? 'REPLY_PLACED' : 'REPLY_FOUND');
   expect(verdict('endless', key, wallMs() - HOUR_MS)).toBe('REPLY_CLOCK_SKEW');
   expect(verdict('endless', key, wallMs() + HOUR_MS)).toBe('REPLY_CLOCK_SKEW');
   expect(verdict('endless', passing)).toBe(atHour > 0 ? 'DROP_KEY_TIME' : 'REPLY_FOUND');

@@ -8,8 +8,9 @@ import { randomInt } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Verdict } from '../../src/abi.ts';
-import { cookieHash } from '../../src/auth/cookie.ts';
-import { encodeLookupRequest } from '../../src/auth/request.ts';
+import { cookieHash, factHash } from '../../src/auth/cookie.ts';
+import { shedRankOf } from '../../src/auth/placement.ts';
+import { encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
 import { sipHash64 } from '../../src/auth/siphash.ts';
 import { ipv4 } from '../model/frames.ts';
 import { Choices } from './choices.ts';
@@ -20,7 +21,14 @@ const SEED = Number(process.env['SEED'] ?? randomInt(2 ** 32));
 const MINUTE_MS = 60_000;
 const WEEK_MS = 7 * 24 * 60 * MINUTE_MS;
 const KEY_IDS = [1, 1, 2, 3, 0xffff_ffff] as const;
-const SESSIONS = ['short', 'long', 'endless', 'ended', 'unknown', 'forgotten', 'nobody'] as const;
+/** Backends that a world may have; sessions may name one that it hasn't. */
+const BACKEND_IDS = [1, 2, 3, 300, 301, 40_000, 65_535] as const;
+/** So many that slots and shed ranks are of every kind. */
+const NAMES = Array.from({ length: 200 }, (_, i) => `name-${i}`);
+/** Shed ranks of the two names that are asked for most. */
+const RANKS = NAMES.slice(0, 2).map((name) => shedRankOf(cookieHash(name)));
+/** Frames that meet the same backends, sessions, revocations and facts. */
+const WORLD_FRAMES = 1_000;
 /** Not part of any run: records change under no reader here, and no map is missing. */
 const OUT_OF_REACH = ['COUNT', 'ABORTED', 'DROP_BUSY'];
 
@@ -40,19 +48,36 @@ beforeAll(() => {
   lab.newKey(2, null, lab.nowMs() - MINUTE_MS);
   lab.newKey(3, lab.nowMs() + WEEK_MS);
   lab.newKey(0xffff_ffff);
-  lab.setBackends([
-    { id: 1, address: ipv4(10, 1, 0, 1), port: 8080 },
-    { id: 300, address: Uint8Array.of(0xfd, ...new Array(14).fill(0), 9), port: 65_535 },
-  ]);
-  lab.addSession('short', { backendId: 1, expiresMs: lab.nowMs() + 60 * MINUTE_MS, seq: 0xf_ffff });
-  lab.addSession('long', { backendId: 300, expiresMs: 2 ** 53 - 1 });
-  lab.addSession('endless', { backendId: 300, expiresMs: 0, ms: 2 ** 43, seq: 0 });
-  lab.addSession('ended', { backendId: 1, expiresMs: 1 });
-  lab.addSession('unknown', { backendId: 0, expiresMs: 0 });
-  lab.addSession('forgotten', { backendId: 2, expiresMs: 0 });
   lab.datapath.setAllowed([{ bytes: ipv4(10, 99, 0, 0), prefixLength: 96 + 24 }]);
 });
 afterAll(() => lab?.close());
+
+/** New backends, sessions, revocations and facts, made in any order. */
+async function makeWorld(choose: Choices): Promise<void> {
+  lab.forgetAll();
+  await lab.setBackends(
+    BACKEND_IDS.filter(() => !choose.oneIn(4)).map((id) => ({
+      id,
+      address: choose.oneIn(2) ? ipv4(10, 1, 0, id & 0xff) : Uint8Array.of(0xfd, ...choose.bytes(15)),
+      port: 1 + choose.below(65_535),
+      state: choose.of(['active', 'active', 'active', 'draining', 'down']),
+      weight: choose.of([0, 1, 100, 100]),
+      // ranks of some of those who are asked for, that such a user is just not among the shed, or just is
+      shed: choose.of([0, 0, 5_000, 10_000, RANKS[choose.below(2)] as number, (RANKS[choose.below(2)] as number) + 1]),
+    })),
+  );
+  for (let i = 0; i < 4 * NAMES.length; i++) {
+    const name = choose.of(NAMES);
+    if (choose.oneIn(3)) lab.deny(name, choose.of([0, 0, 1, lab.nowMs() + WEEK_MS, 253_402_300_799_999]));
+    else if (choose.oneIn(8)) lab.removeSession(name, i);
+    else if (choose.oneIn(4))
+      lab.setFact(name, choose.oneIn(5) ? undefined : choose.bytes(choose.below(25)), 2 ** 42, i);
+    else {
+      const expiresMs = choose.of([0, 0, 1, lab.nowMs() + WEEK_MS, 2 ** 53 - 1]);
+      lab.addSession(name, { backendId: choose.of([0, ...BACKEND_IDS]), expiresMs, ms: 2 ** 43, seq: i });
+    }
+  }
+}
 
 interface Change {
   at: number;
@@ -64,8 +89,10 @@ interface Plan {
   overIpv6: boolean;
   vlans: number[];
   keyId: (typeof KEY_IDS)[number];
-  session: (typeof SESSIONS)[number];
-  type: number;
+  name: string;
+  fact: boolean;
+  /** Byte 3 of the request, after it was made; undefined = as it was made. */
+  type: number | undefined;
   skewMs: number;
   sourcePort: number;
   port: number;
@@ -102,8 +129,9 @@ const PLAIN: Plan = {
   overIpv6: false,
   vlans: [],
   keyId: 1,
-  session: 'endless',
-  type: 1,
+  name: NAMES[0] as string,
+  fact: false,
+  type: undefined,
   skewMs: 0,
   sourcePort: 40_000,
   port: PORT,
@@ -139,8 +167,9 @@ function planOf(choose: Choices): Plan {
       ? choose.list(0, 4, () => choose.of([0x8100, 0x88a8, 0x9100, 0x0800, 0x86dd]))
       : choose.of([[], [0x8100], [0x88a8, 0x8100], [0x8100, 0x8100]]),
     keyId: choose.of(KEY_IDS),
-    session: choose.of(SESSIONS),
-    type: choose.oneIn(10) ? choose.of([0, 2, 3, 4, 0x81]) : 1,
+    name: choose.oneIn(20) ? 'nobody' : choose.oneIn(5) ? (NAMES[choose.below(2)] as string) : choose.of(NAMES),
+    fact: choose.oneIn(4),
+    type: choose.oneIn(10) ? choose.of([0, 1, 2, 3, 4, 0x81]) : undefined,
     skewMs: choose.oneIn(10) ? choose.of([-120_000, 120_000, -(2 ** 41)]) : choose.below(58_001) - 29_000,
     sourcePort: choose.below(65_536),
     port: choose.oneIn(10) ? choose.of([0, 53, 65_535]) : PORT,
@@ -172,8 +201,11 @@ function payloadOf(plan: Plan): Uint8Array {
   const key = lab.key(plan.keyId);
   if (key === undefined) throw new Error(`the lab has no key ${plan.keyId}`);
   const timeMs = Math.max(0, lab.nowMs() + plan.skewMs);
-  const { bytes } = encodeLookupRequest(key, cookieHash(plan.session), timeMs, new Uint8Array(8).fill(plan.nonce));
-  bytes[3] = plan.type;
+  const nonce = new Uint8Array(8).fill(plan.nonce);
+  const { bytes } = plan.fact
+    ? encodeFactRequest(key, factHash(plan.name), timeMs, nonce)
+    : encodeLookupRequest(key, cookieHash(plan.name), timeMs, nonce);
+  if (plan.type !== undefined) bytes[3] = plan.type;
   for (const { at, value } of plan.changes) bytes[at] = value;
   if (plan.sealed) bytes.set(sipHash64(key.guardKey, bytes.subarray(0, 56)), 56);
   if (plan.payload === 'cut') return bytes.subarray(0, plan.length % 80);
@@ -244,10 +276,11 @@ function shrunk(plan: Plan): Plan {
 
 test(`the program and the model agree on ${FRAMES} generated packets, seed ${SEED}`, {
   timeout: 600_000 + FRAMES,
-}, () => {
+}, async () => {
   const seen = new Map<Verdict, number>();
   const choose = new Choices(SEED);
   for (let i = 0; i < FRAMES; i++) {
+    if (i % WORLD_FRAMES === 0) await makeWorld(choose);
     const plan = planOf(choose);
     const { program, model } = bothOf(plan);
     seen.set(program.verdict, (seen.get(program.verdict) ?? 0) + 1);

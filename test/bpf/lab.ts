@@ -4,14 +4,23 @@
  */
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { RequestType, readLookupReply, Verdict } from '../../src/abi.ts';
-import { cookieHash } from '../../src/auth/cookie.ts';
+import {
+  type FactReply,
+  type LookupReply,
+  RequestType,
+  readFactReply,
+  readLookupReply,
+  Verdict,
+} from '../../src/abi.ts';
+import { cookieHash, factHash } from '../../src/auth/cookie.ts';
 import { Key } from '../../src/auth/keyring.ts';
-import { encodeLookupRequest } from '../../src/auth/request.ts';
-import type { BackendRecord, SessionRecord } from '../../src/auth/responder-tables.ts';
+import { buildRing, type Ring } from '../../src/auth/placement.ts';
+import { encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
+import type { BackendRecord, FactRecord, SessionRecord } from '../../src/auth/responder-tables.ts';
 import { Datapath, detachAll } from '../../src/gateway/kernel/datapath.ts';
 import { runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
 import { kernelKey } from '../../src/gateway/kernel-keys.ts';
+import type { Backend } from '../../src/sync/table.ts';
 import { type FrameTables, respondToFrame } from '../model/frame-responder.ts';
 import { buildFrame, type FrameOptions, ipv4 } from '../model/frames.ts';
 
@@ -30,6 +39,11 @@ export interface Outcome {
   frame: Uint8Array;
 }
 
+/** Active, of weight 100, and shedding nobody, where it says nothing else. */
+export type LabBackend = Pick<Backend, 'id' | 'address' | 'port'> & Partial<Pick<Backend, 'state' | 'weight' | 'shed'>>;
+
+const SWITCH_WAIT_MS = 60_000;
+
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const monotonicMs = (): number => Number(process.hrtime.bigint() / 1_000_000n);
 
@@ -37,7 +51,11 @@ export class BpfLab implements FrameTables {
   readonly pins = `/sys/fs/bpf/session-gateway-test-${process.pid}-${hex(randomBytes(4))}`;
   readonly datapath: Datapath;
   readonly port = PORT;
-  readonly serves = { types: [RequestType.LOOKUP], suites: ['hmac-sha256'], encrypted: false } as const;
+  readonly serves = {
+    types: [RequestType.LOOKUP, RequestType.FACT],
+    suites: ['hmac-sha256'],
+    encrypted: false,
+  } as const;
   readonly settings = {
     clockOffsetMs: Date.now() - monotonicMs(),
     inStepMs: 0,
@@ -49,8 +67,11 @@ export class BpfLab implements FrameTables {
   readonly #keys = new Map<number, Key>();
   readonly #sessions = new Map<string, SessionRecord>();
   readonly #backends = new Map<number, BackendRecord>();
+  readonly #denied = new Map<string, number>();
+  readonly #facts = new Map<string, FactRecord>();
+  #ring: Ring = buildRing([]);
   readonly #own = new Set([hex(GATEWAY_V4), hex(GATEWAY_V6)]);
-  #denied: ((source: Uint8Array) => boolean) | undefined;
+  #mayAsk: ((source: Uint8Array) => boolean) | undefined;
 
   constructor(capacity = 1000) {
     this.datapath = new Datapath({
@@ -95,12 +116,60 @@ export class BpfLab implements FrameTables {
     );
   }
 
-  setBackends(backends: { id: number; address: Uint8Array; port: number }[]): void {
-    this.#backends.clear();
-    for (const { id, address, port } of backends) this.#backends.set(id, { address, port, known: true });
-    this.datapath.table.setBackends(
-      backends.map((backend) => ({ ...backend, name: `backend-${backend.id}`, state: 'active', weight: 100, shed: 0 })),
+  /** Resolves once the program answers by these: soon after another switch that takes a moment. */
+  async setBackends(backends: readonly LabBackend[]): Promise<void> {
+    const whole = backends.map(
+      (backend): Backend => ({ name: `backend-${backend.id}`, state: 'active', weight: 100, shed: 0, ...backend }),
     );
+    const { settings, table } = this.datapath;
+    const half = settings.backendsHalf;
+    table.setBackends(whole);
+    for (const startMs = performance.now(); settings.backendsHalf === half; ) {
+      if (performance.now() - startMs > SWITCH_WAIT_MS) throw new Error('the backends were not switched');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const placed = whole.map((backend) => ({ ...backend, active: backend.state === 'active' }));
+    this.#ring = buildRing(placed);
+    this.#backends.clear();
+    for (const { id, address, port, active, shed } of placed)
+      this.#backends.set(id, { address, port, known: true, active, shed });
+  }
+
+  /** @param untilMs Unix ms; 0 = allowed again */
+  deny(sessionId: string, untilMs: number): void {
+    const hash = hex(cookieHash(sessionId));
+    if (untilMs === 0) this.#denied.delete(hash);
+    else this.#denied.set(hash, untilMs);
+    this.datapath.table.deny(hash, untilMs);
+    this.datapath.table.flush();
+  }
+
+  /** @param value undefined = it is removed */
+  setFact(name: string, value: Uint8Array | undefined, ms = 1_795_000_000_123, seq = 7): void {
+    const hash = hex(factHash(name));
+    if (value === undefined) {
+      this.#facts.delete(hash);
+      this.datapath.table.removeFact(hash, { ms, seq });
+    } else {
+      this.#facts.set(hash, { value, version: BigInt(ms) * 2n ** 20n + BigInt(seq) });
+      this.datapath.table.putFact(hash, value, { ms, seq });
+    }
+    this.datapath.table.flush();
+  }
+
+  /** All that the tables hold goes: sessions, revocations and facts. */
+  forgetAll(): void {
+    const { table, settings } = this.datapath;
+    table.beginGeneration();
+    table.commitGeneration();
+    table.beginDenied();
+    table.endDenied();
+    table.beginFacts();
+    table.endFacts();
+    this.settings.generation = settings.generation;
+    this.#sessions.clear();
+    this.#denied.clear();
+    this.#facts.clear();
   }
 
   addSession(
@@ -119,14 +188,22 @@ export class BpfLab implements FrameTables {
     this.datapath.table.flush();
   }
 
+  /** @param seq at least that of the record */
+  removeSession(sessionId: string, seq: number): void {
+    const hash = hex(cookieHash(sessionId));
+    this.#sessions.delete(hash);
+    this.datapath.table.remove(hash, { ms: 2 ** 43, seq });
+    this.datapath.table.flush();
+  }
+
   /** Only these sources may ask, in the model; the program's list is the test's to set. */
   allowOnly(allows: ((source: Uint8Array) => boolean) | undefined): void {
-    this.#denied = allows;
+    this.#mayAsk = allows;
   }
 
   // the model's side of the tables
   allows(source: Uint8Array): boolean {
-    return this.#denied === undefined || this.#denied(source);
+    return this.#mayAsk === undefined || this.#mayAsk(source);
   }
   isOwn(address: Uint8Array): boolean {
     return this.#own.has(hex(address));
@@ -140,8 +217,14 @@ export class BpfLab implements FrameTables {
   backend(id: number): BackendRecord | undefined {
     return this.#backends.get(id);
   }
-  fact(): undefined {
-    return undefined;
+  ring(): Ring {
+    return this.#ring;
+  }
+  denied(hash: Uint8Array): number {
+    return this.#denied.get(hex(hash)) ?? 0;
+  }
+  fact(hash: Uint8Array): FactRecord | undefined {
+    return this.#facts.get(hex(hash));
   }
   spendSkewBudget(): boolean {
     return true;
@@ -153,6 +236,10 @@ export class BpfLab implements FrameTables {
 
   request(key: Key, sessionId: string, timeMs = this.nowMs()): Uint8Array {
     return encodeLookupRequest(key, cookieHash(sessionId), timeMs, randomBytes(8)).bytes;
+  }
+
+  factRequest(key: Key, name: string, timeMs = this.nowMs()): Uint8Array {
+    return encodeFactRequest(key, factHash(name), timeMs, randomBytes(8)).bytes;
   }
 
   frame(payload: Uint8Array, options: Partial<FrameOptions> = {}): Uint8Array {
@@ -186,15 +273,27 @@ export class BpfLab implements FrameTables {
     return Number(this.reply(frame).header.timeMs);
   }
 
-  reply(frame: Uint8Array): ReturnType<typeof readLookupReply> {
-    const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
-    let at = 12;
-    while ([0x8100, 0x88a8].includes(view.getUint16(at))) at += 4;
-    return readLookupReply(view, at + 2 + (view.getUint16(at) === 0x0800 ? 20 : 40) + 8);
+  reply(frame: Uint8Array): LookupReply {
+    return readLookupReply(viewOf(frame), payloadAt(frame));
+  }
+
+  factReply(frame: Uint8Array): FactReply {
+    return readFactReply(viewOf(frame), payloadAt(frame));
   }
 
   close(): void {
     this.datapath.close();
     detachAll(this.pins);
   }
+}
+
+function viewOf(frame: Uint8Array): DataView {
+  return new DataView(frame.buffer, frame.byteOffset, frame.length);
+}
+
+function payloadAt(frame: Uint8Array): number {
+  const view = viewOf(frame);
+  let at = 12;
+  while ([0x8100, 0x88a8].includes(view.getUint16(at))) at += 4;
+  return at + 2 + (view.getUint16(at) === 0x0800 ? 20 : 40) + 8;
 }

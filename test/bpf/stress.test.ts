@@ -18,14 +18,14 @@ const MILLISECONDS = Number(process.env['MILLISECONDS'] ?? 5_000);
 const secret = randomBytes(32);
 let lab: BpfLab;
 
-beforeAll(() => {
+beforeAll(async () => {
   lab = new BpfLab(CAPACITY);
   lab.settings.maxSkewMs = Number.MAX_SAFE_INTEGER;
   lab.applySettings();
   const fields = { id: 1, name: 'stress', suite: 'hmac-sha256', encrypt: false, notBeforeMs: null, notAfterMs: null };
   lab.addKey(new Key({ ...fields, suite: 'hmac-sha256' }, secret));
   const ids = Array.from({ length: Limit.BACKENDS - 1 }, (_, i) => i + 1);
-  lab.setBackends(ids.map((id) => ({ id, address: new Uint8Array(16).fill(1), port: 80 })));
+  await lab.setBackends(ids.map((id) => ({ id, address: new Uint8Array(16).fill(1), port: 80 })));
 });
 afterAll(() => lab.close());
 

@@ -4,20 +4,17 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Flag, Status, Verdict } from '../../src/abi.ts';
 import type { Key } from '../../src/auth/keyring.ts';
 import { internetChecksum, ipv4 } from '../model/frames.ts';
-import { BpfLab, CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, PORT, XDP } from './lab.ts';
+import { BpfLab, CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, type LabBackend, PORT, XDP } from './lab.ts';
 
 let lab: BpfLab;
 let key: Key;
 
-beforeAll(() => {
+beforeAll(async () => {
   lab = new BpfLab();
   key = lab.newKey(7);
   lab.newKey(8, null, lab.nowMs() - 60_000);
   lab.newKey(9, lab.nowMs() + 60_000);
-  lab.setBackends([
-    { id: 1, address: ipv4(10, 1, 0, 1), port: 8080 },
-    { id: 65_535, address: Uint8Array.of(0xfd, ...new Array(14).fill(0), 7), port: 65_535 },
-  ]);
+  await lab.setBackends(BACKENDS);
   lab.addSession('hourly', { backendId: 1, expiresMs: lab.nowMs() + 3_600_000 });
   lab.addSession('endless', { backendId: 65_535, expiresMs: 0 });
   lab.addSession('ending', { backendId: 1, expiresMs: lab.nowMs() + 10_000 });
@@ -28,6 +25,11 @@ beforeAll(() => {
 });
 afterAll(() => lab?.close());
 
+/** The second is not on the ring, so that who has no backend is placed on the first. */
+const BACKENDS: readonly LabBackend[] = [
+  { id: 1, address: ipv4(10, 1, 0, 1), port: 8080 },
+  { id: 65_535, address: Uint8Array.of(0xfd, ...new Array(14).fill(0), 7), port: 65_535, weight: 0 },
+];
 const V6 = { source: CLIENT_V6, destination: GATEWAY_V6 };
 const VLAN = 0x8100;
 const QINQ = 0x88a8;
@@ -74,9 +76,33 @@ describe.each([
     expect(reply).toMatchObject({ backendId: 65_535, port: 65_535, ttlS: 0xffff_ffff });
   });
 
-  test('nobody', () => {
-    const reply = lab.reply(expectVerdict(ask('nobody'), 'REPLY_NOT_FOUND'));
-    expect(reply).toMatchObject({ status: Status.NOT_FOUND, backendId: 0, version: 0n, ttlS: 0 });
+  test('nobody, with where to place it', () => {
+    const reply = lab.reply(expectVerdict(ask('nobody'), 'REPLY_PLACED'));
+    expect(reply).toMatchObject({ status: Status.NOT_FOUND, version: 0n, ttlS: 0 });
+    expect(reply).toMatchObject({ backendId: 1, port: 8080, address: ipv4(10, 1, 0, 1) });
+    expect(reply.flags & ~Flag.STALE).toBe(Flag.PLACED);
+  });
+
+  test('a revoked session', () => {
+    lab.deny('hourly', lab.nowMs() + 60_000);
+    try {
+      const reply = lab.reply(expectVerdict(ask('hourly'), 'REPLY_DENIED'));
+      expect(reply).toMatchObject({ status: Status.DENIED, ...NOTHING });
+    } finally {
+      lab.deny('hourly', 0);
+    }
+    expectVerdict(ask('hourly'), 'REPLY_FOUND');
+  });
+
+  test('a fact', () => {
+    const value = Uint8Array.of(1, 2, 3);
+    lab.setFact('dataset', value, 5, 6);
+    const out = expectVerdict(lab.frame(lab.factRequest(key, 'dataset'), layout), 'REPLY_FOUND');
+    const { status, valueLength, version, ...reply } = lab.factReply(out);
+    expect({ status, valueLength }).toEqual({ status: Status.FOUND, valueLength: 3 });
+    expect(reply.value).toEqual(Uint8Array.of(1, 2, 3, ...new Uint8Array(21)));
+    expect(Buffer.from(version).readBigUInt64BE()).toBe(5n * 2n ** 20n + 6n);
+    expectVerdict(lab.frame(lab.factRequest(key, 'no such'), layout), 'REPLY_NOT_FOUND');
   });
 
   test('a clock that is off', () => {
@@ -114,9 +140,175 @@ test.each([
   expect(reply.ttlS).toBeGreaterThan(ttlS - 9);
 });
 
-test.each(['ended', 'unknown backend', 'forgotten backend'])('%s is not found', (sessionId) => {
-  const reply = lab.reply(expectVerdict(lab.frame(lab.request(key, sessionId)), 'REPLY_NOT_FOUND'));
-  expect(reply).toMatchObject({ backendId: 0, port: 0, address: new Uint8Array(16), version: 0n, ttlS: 0 });
+const NOTHING = { backendId: 0, port: 0, address: new Uint8Array(16), version: 0n, ttlS: 0 };
+
+describe.each(['ended', 'unknown backend', 'forgotten backend', 'nobody'])('%s is not found', (sessionId) => {
+  const ask = (): Uint8Array => lab.frame(lab.request(key, sessionId));
+
+  test('and placed', () => {
+    const reply = lab.reply(expectVerdict(ask(), 'REPLY_PLACED'));
+    expect(reply).toMatchObject({ status: Status.NOT_FOUND, backendId: 1, port: 8080, version: 0n, ttlS: 0 });
+  });
+
+  test('and not placed where no backend takes anybody', async () => {
+    await lab.setBackends(BACKENDS.map((backend) => ({ ...backend, state: 'draining' })));
+    try {
+      expect(lab.reply(expectVerdict(ask(), 'REPLY_NOT_FOUND'))).toMatchObject(NOTHING);
+    } finally {
+      await lab.setBackends(BACKENDS);
+    }
+  });
+});
+
+describe('users who do not stay', () => {
+  const NAMES = Array.from({ length: 300 }, (_, i) => `user-${i}`);
+  const [stored, other] = [
+    { id: 10, address: ipv4(10, 1, 0, 10), port: 10 },
+    { id: 11, address: ipv4(10, 1, 0, 11), port: 11 },
+  ];
+  beforeAll(() => {
+    for (const name of NAMES) lab.addSession(name, { backendId: stored.id, expiresMs: 0, ms: 9, seq: 9 });
+  });
+  afterAll(() => lab.setBackends(BACKENDS));
+
+  /** How many are answered with which backend, and how; each is compared with the model. */
+  function askAll(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const name of NAMES) {
+      const frame = lab.frame(lab.request(key, name));
+      const outcome = lab.run(frame);
+      expect(outcome).toEqual(lab.model(frame, outcome));
+      const reply = lab.reply(outcome.frame);
+      expect(reply).toMatchObject({ status: Status.FOUND, version: 9n * 2n ** 20n + 9n, ttlS: 0xffff_ffff });
+      expect(outcome.verdict === Verdict.REPLY_MOVED).toBe((reply.flags & Flag.MOVED) !== 0);
+      const answer = `${reply.backendId} ${nameOf(outcome.verdict)}`;
+      counts[answer] = (counts[answer] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  test.each<[string, Partial<LabBackend>, Partial<LabBackend>, Record<string, number>]>([
+    ['active', {}, {}, { '10 REPLY_FOUND': 300 }],
+    ['draining', { state: 'draining' }, {}, { '11 REPLY_MOVED': 300 }],
+    ['down', { state: 'down' }, {}, { '11 REPLY_MOVED': 300 }],
+    ['shedding all', { shed: 10_000 }, {}, { '11 REPLY_MOVED': 300 }],
+    ['shedding all, with nobody who sheds none', { shed: 10_000 }, { shed: 1 }, { '10 REPLY_FOUND': 300 }],
+    ['draining, with nobody who sheds none', { state: 'draining' }, { shed: 1 }, { '11 REPLY_MOVED': 300 }],
+    ['draining, with nobody who takes any', { state: 'draining' }, { state: 'down' }, { '10 REPLY_FOUND': 300 }],
+    ['draining, with nobody of any weight', { state: 'draining' }, { weight: 0 }, { '10 REPLY_FOUND': 300 }],
+  ])('stored on one that is %s', async (_, one, two, counts) => {
+    await lab.setBackends([
+      { ...stored, ...one },
+      { ...other, ...two },
+    ]);
+    expect(askAll()).toEqual(counts);
+  });
+
+  test('a part is shed, and the same ones as long as it is that much', async () => {
+    const moved = async (shed: number): Promise<Set<string>> => {
+      await lab.setBackends([{ ...stored, shed }, other]);
+      return new Set(
+        NAMES.filter((name) => lab.run(lab.frame(lab.request(key, name))).verdict === Verdict.REPLY_MOVED),
+      );
+    };
+    const [tenth, half] = [await moved(1_000), await moved(5_000)];
+    expect(tenth.size).toBeGreaterThan(0);
+    expect(half.size).toBeGreaterThan(tenth.size);
+    expect(half.size).toBeLessThan(NAMES.length);
+    expect([...tenth].filter((name) => !half.has(name))).toEqual([]);
+  });
+});
+
+describe('answers by backend', () => {
+  const counts = (): readonly number[] => lab.datapath.backendAnswers([0, 1, 65_535]);
+
+  test.each([
+    ['found', 'endless', [0, 0, 1]],
+    ['placed', 'nobody', [0, 1, 0]],
+    ['a fact', undefined, [0, 0, 0]],
+  ])('%s', (_, sessionId, expected) => {
+    const before = counts();
+    lab.run(lab.frame(sessionId === undefined ? lab.factRequest(key, 'x') : lab.request(key, sessionId)));
+    expect(counts().map((count, i) => count - (before[i] as number))).toEqual(expected);
+  });
+
+  test('moved', async () => {
+    await lab.setBackends(BACKENDS.map((backend) => (backend.id === 1 ? backend : { ...backend, state: 'down' })));
+    try {
+      const before = counts();
+      lab.run(lab.frame(lab.request(key, 'endless')));
+      expect(counts().map((count, i) => count - (before[i] as number))).toEqual([0, 1, 0]);
+    } finally {
+      await lab.setBackends(BACKENDS);
+    }
+  });
+});
+
+describe('revoked sessions', () => {
+  const ask = (sessionId: string): Uint8Array => lab.frame(lab.request(key, sessionId));
+
+  test('whether or not there is a record that a lookup would find', () => {
+    const names = ['nobody', 'ended', 'unknown backend', 'forgotten backend', 'endless'];
+    for (const name of names) lab.deny(name, 253_402_300_799_999);
+    for (const name of names) expectVerdict(ask(name), 'REPLY_DENIED');
+    for (const name of names) lab.deny(name, 0);
+    for (const name of names.slice(0, -1)) expectVerdict(ask(name), 'REPLY_PLACED');
+    expectVerdict(ask('endless'), 'REPLY_FOUND');
+  });
+
+  test('by themselves no longer', () => {
+    const untilMs = lab.nowMs() + 3_600_000;
+    for (const name of ['nobody', 'endless']) lab.deny(name, untilMs);
+    const kept = lab.settings.clockOffsetMs;
+    const at = (ms: number): void => {
+      lab.settings.clockOffsetMs = kept + ms;
+      lab.applySettings();
+    };
+    try {
+      expectVerdict(ask('nobody'), 'REPLY_DENIED');
+      expectVerdict(ask('endless'), 'REPLY_DENIED');
+      at(3_601_000); // the kernel's coarse clock is behind
+      expectVerdict(ask('nobody'), 'REPLY_PLACED');
+      expectVerdict(ask('endless'), 'REPLY_FOUND');
+    } finally {
+      at(0);
+      for (const name of ['nobody', 'endless']) lab.deny(name, 0);
+    }
+  });
+});
+
+describe('facts', () => {
+  const ask = (name: string): Uint8Array => lab.frame(lab.factRequest(key, name));
+
+  test.each([0, 1, 23, 24])('a value of %d bytes', (length) => {
+    lab.setFact('lengths', new Uint8Array(length).fill(0xff), 6, length);
+    expect(lab.factReply(expectVerdict(ask('lengths'), 'REPLY_FOUND')).valueLength).toBe(length);
+  });
+
+  test('a removed one is not found', () => {
+    lab.setFact('removed', Uint8Array.of(1));
+    expectVerdict(ask('removed'), 'REPLY_FOUND');
+    lab.setFact('removed', undefined);
+    const { valueLength, value, version } = lab.factReply(expectVerdict(ask('removed'), 'REPLY_NOT_FOUND'));
+    expect({ valueLength, value, version }).toEqual({
+      valueLength: 0,
+      value: new Uint8Array(24),
+      version: new Uint8Array(8),
+    });
+  });
+
+  test('the hash of a session is no fact’s, nor the other way round', () => {
+    lab.setFact('endless', Uint8Array.of(1));
+    lab.setFact('only a fact', Uint8Array.of(1));
+    expectVerdict(ask('hourly'), 'REPLY_NOT_FOUND');
+    expectVerdict(lab.frame(lab.request(key, 'only a fact')), 'REPLY_PLACED');
+  });
+
+  test('outside the skew', () => {
+    const frame = lab.frame(lab.factRequest(key, 'lengths', 0));
+    const { status, valueLength } = lab.factReply(expectVerdict(frame, 'REPLY_CLOCK_SKEW'));
+    expect({ status, valueLength }).toEqual({ status: Status.CLOCK_SKEW, valueLength: 0 });
+  });
 });
 
 describe('left to the host', () => {
@@ -202,7 +394,7 @@ describe('malformed', () => {
     [3, 4, 'DROP_TYPE'],
     [3, 0x81, 'DROP_TYPE'],
     [3, 2, 'DROP_UNSUPPORTED'],
-    [3, 3, 'DROP_UNSUPPORTED'],
+    [3, 3, 'DROP_GUARD'],
     [64, 1, 'DROP_RESERVED'],
     [79, 0x80, 'DROP_RESERVED'],
   ] as const)('byte %d is %d: %s', (at, value, verdict) => {
@@ -340,7 +532,12 @@ describe('state of the copy', () => {
       expect(flags).toBe(0);
     });
     withSettings({ inStepMs: monotonicMs - 20_000 }, () => {
-      expect(lab.reply(expectVerdict(ask('nobody'), 'REPLY_NOT_FOUND')).flags).toBe(Flag.STALE);
+      expect(lab.reply(expectVerdict(ask('nobody'), 'REPLY_PLACED')).flags).toBe(Flag.STALE | Flag.PLACED);
+      lab.deny('nobody', lab.nowMs() + 60_000);
+      expect(lab.reply(expectVerdict(ask('nobody'), 'REPLY_DENIED')).flags).toBe(Flag.STALE);
+      lab.deny('nobody', 0);
+      const fact = expectVerdict(lab.frame(lab.factRequest(key, 'no such')), 'REPLY_NOT_FOUND');
+      expect(lab.factReply(fact).flags).toBe(Flag.STALE);
     });
     withSettings({ inStepMs: monotonicMs + 3_000 }, () => {
       expect(lab.reply(expectVerdict(ask(), 'REPLY_FOUND')).ageMs).toBe(0);
@@ -349,14 +546,14 @@ describe('state of the copy', () => {
 
   test('a session of an older generation is gone', () => {
     withSettings({ generation: 2 }, () => {
-      expectVerdict(ask(), 'REPLY_NOT_FOUND');
+      expectVerdict(ask(), 'REPLY_PLACED');
     });
     expectVerdict(ask(), 'REPLY_FOUND');
   });
 
   test('the clock steps by an hour and is put right', () => {
     withSettings({ clockOffsetMs: lab.settings.clockOffsetMs + 3_600_000 }, () => {
-      expectVerdict(ask('ending'), 'REPLY_NOT_FOUND');
+      expectVerdict(ask('ending'), 'REPLY_PLACED');
       expectVerdict(ask('endless'), 'REPLY_FOUND');
     });
   });

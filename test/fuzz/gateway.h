@@ -47,9 +47,32 @@ enum world_session {
 	NO_BACKEND,
 	BACKEND_GONE,
 	OLD_GENERATION,
-	/* Not in the table. */
+	ON_DRAINING,
+	/* Two on a backend that sheds half of its users: their hashes' ranks are on either side of that. */
+	SHED,
+	NOT_SHED,
+	REVOKED,
+	/* Not in the table, like the last one. */
+	REVOKED_NOBODY,
+	REVOCATION_OVER,
+	REVOCATION_OLD,
 	NOBODY,
 	WORLD_SESSIONS,
+};
+
+/* Facts, under the hashes of the sessions of these numbers. */
+enum world_fact {
+	FULL_FACT,
+	EMPTY_FACT,
+	OLD_FACT,
+};
+
+/* Every slot of the ring is theirs. */
+enum world_backend {
+	BACKEND_PLACED = 1,
+	BACKEND_MOVED = 300,
+	BACKEND_DRAINING = 400,
+	BACKEND_SHEDDING = 500,
 };
 
 static void world_secret(__u32 id, uint8_t secret[32])
@@ -85,20 +108,43 @@ static void world_add_key(__u32 id, __u64 not_before_ms, __u64 not_after_ms)
 	REQUIRE(!bpf_map_update_elem(&keys, &id, &key, BPF_ANY));
 }
 
-static void world_add_session(int session, __u64 expires_ms, __u32 generation, __u32 backend_id)
+static void world_add_session(int session, __u64 expires_ms, __u32 generation, __u16 backend_id, __u16 flags)
 {
 	struct session record = {
 		.version = 1000 + session,
 		.expires_ms = expires_ms,
 		.generation = generation,
 		.backend_id = backend_id,
+		.flags = flags,
 	};
 	uint8_t hash[16];
 
 	world_hash(session, hash);
 	record.check = session_check(hash, record.version, record.expires_ms,
-				     session_generation_backend(record.generation, record.backend_id));
+				     session_rest(record.generation, record.backend_id, record.flags));
 	REQUIRE(!bpf_map_update_elem(&sessions, hash, &record, BPF_ANY));
+}
+
+static void world_deny(int session, __u64 until_ms, __u32 generation)
+{
+	struct denied record = { .until_ms = until_ms, .generation = generation };
+	uint8_t hash[16];
+
+	world_hash(session, hash);
+	record.check = denied_check(hash, until_ms, generation);
+	REQUIRE(!bpf_map_update_elem(&denied, hash, &record, BPF_ANY));
+}
+
+/* Its value is `length` bytes of 0xab. */
+static void world_add_fact(int fact, __u32 length, __u32 generation)
+{
+	struct fact record = { .version = 2000 + fact, .generation = generation, .length = length };
+	uint8_t hash[16];
+
+	world_hash(fact, hash);
+	memset(record.value, 0xab, length);
+	record.check = fact_check(hash, record.version, record.value, generation, length);
+	REQUIRE(!bpf_map_update_elem(&facts, hash, &record, BPF_ANY));
 }
 
 static void world_add_address(const uint8_t bytes[16])
@@ -117,9 +163,9 @@ static void world_add_network(__u32 prefix_length, const uint8_t bytes[16])
 	REQUIRE(!bpf_map_update_elem(&allowed_networks, &network, &one, BPF_ANY));
 }
 
-static void world_add_backend(__u32 id, const uint8_t address[16], __u16 port)
+static void world_add_backend(__u32 id, const uint8_t address[16], __u16 port, int active, __u16 shed)
 {
-	struct backend backend = { .port = bpf_htons(port), .known = 1 };
+	struct backend backend = { .port = bpf_htons(port), .known = 1, .active = active, .shed = shed };
 
 	memcpy(backend.address, address, 16);
 	REQUIRE(!bpf_map_update_elem(&backends, &id, &backend, BPF_ANY));
@@ -150,14 +196,34 @@ static void world_begin(void)
 	world_add_address(gateway_v4);
 	world_add_address(gateway_v6);
 	world_add_network(96 + 24, client_v4);
-	world_add_backend(1, backend_v4, 8080);
-	world_add_backend(300, backend_v6, 65535);
-	world_add_session(ENDLESS, 0, WORLD_GENERATION, 1);
-	world_add_session(ENDING, WORLD_NOW_MS + 3599001, WORLD_GENERATION, 300);
-	world_add_session(ENDED, WORLD_NOW_MS, WORLD_GENERATION, 1);
-	world_add_session(NO_BACKEND, 0, WORLD_GENERATION, 0);
-	world_add_session(BACKEND_GONE, 0, WORLD_GENERATION, 2);
-	world_add_session(OLD_GENERATION, 0, WORLD_GENERATION - 1, 1);
+	world_add_backend(BACKEND_PLACED, backend_v4, 8080, 1, 0);
+	world_add_backend(BACKEND_MOVED, backend_v6, 65535, 1, 0);
+	world_add_backend(BACKEND_DRAINING, backend_v4, 400, 0, 0);
+	world_add_backend(BACKEND_SHEDDING, backend_v4, 500, 1, SHED_WHOLE / 2);
+	for (__u32 slot = 0; slot < LIMIT_RING_SLOTS; slot++) {
+		struct ring_slot both = { .placed = BACKEND_PLACED, .moved = BACKEND_MOVED };
+
+		REQUIRE(!bpf_map_update_elem(&ring, &slot, &both, BPF_ANY));
+	}
+	world_add_session(ENDLESS, 0, WORLD_GENERATION, BACKEND_PLACED, 0);
+	world_add_session(ENDING, WORLD_NOW_MS + 3599001, WORLD_GENERATION, BACKEND_MOVED, 0);
+	world_add_session(ENDED, WORLD_NOW_MS, WORLD_GENERATION, BACKEND_PLACED, 0);
+	world_add_session(NO_BACKEND, 0, WORLD_GENERATION, 0, 0);
+	world_add_session(BACKEND_GONE, 0, WORLD_GENERATION, 2, 0);
+	world_add_session(OLD_GENERATION, 0, WORLD_GENERATION - 1, BACKEND_PLACED, 0);
+	world_add_session(ON_DRAINING, 0, WORLD_GENERATION, BACKEND_DRAINING, 0);
+	world_add_session(SHED, 0, WORLD_GENERATION, BACKEND_SHEDDING, 0);
+	world_add_session(NOT_SHED, 0, WORLD_GENERATION, BACKEND_SHEDDING, 0);
+	world_add_session(REVOKED, 0, WORLD_GENERATION, BACKEND_PLACED, SESSION_DENIED);
+	world_add_session(REVOCATION_OVER, 0, WORLD_GENERATION, BACKEND_PLACED, SESSION_DENIED);
+	world_add_session(REVOCATION_OLD, 0, WORLD_GENERATION, BACKEND_PLACED, SESSION_DENIED);
+	world_deny(REVOKED, WORLD_NOW_MS + 1, WORLD_GENERATION);
+	world_deny(REVOKED_NOBODY, ~0ull, WORLD_GENERATION + 1);
+	world_deny(REVOCATION_OVER, WORLD_NOW_MS, WORLD_GENERATION);
+	world_deny(REVOCATION_OLD, ~0ull, WORLD_GENERATION - 1);
+	world_add_fact(FULL_FACT, WIRE_FACT_MAX, WORLD_GENERATION);
+	world_add_fact(EMPTY_FACT, 0, WORLD_GENERATION + 1);
+	world_add_fact(OLD_FACT, 1, WORLD_GENERATION - 1);
 }
 
 static void world_set(uint8_t differences)
@@ -172,8 +238,10 @@ static void world_set(uint8_t differences)
 		.ready = !(differences & WORLD_NOT_READY),
 		.allow_list = !!(differences & WORLD_ALLOW_LIST),
 		.backends_half = !!(differences & WORLD_OTHER_HALF),
-		.newest_generation = WORLD_GENERATION,
+		.denied_generation = WORLD_GENERATION,
+		.facts_generation = WORLD_GENERATION,
 	};
+	struct table_counts held = { .denied = 4 };
 	struct wall_clock clock = { .offset_ms = WORLD_NOW_MS - WORLD_MONOTONIC_MS };
 	struct verdict_counts counts = { 0 };
 	struct skew_budget spent = { 0 };
@@ -182,6 +250,7 @@ static void world_set(uint8_t differences)
 	host_now_ns = WORLD_MONOTONIC_MS * 1000000 + 999999;
 	bpf_map_update_elem(&wall_clock, &zero, &clock, BPF_ANY);
 	bpf_map_update_elem(&settings, &zero, &setting, BPF_ANY);
+	bpf_map_update_elem(&table_counts, &zero, &held, BPF_ANY);
 	bpf_map_update_elem(&verdict_counts, &zero, &counts, BPF_ANY);
 	bpf_map_update_elem(&skew_budget, &zero, &spent, BPF_ANY);
 }
@@ -213,7 +282,10 @@ static int action_that_fits(enum verdict verdict)
 	case VERDICT_REPLY_CLOCK_SKEW:
 	case VERDICT_REPLY_NOT_READY:
 	case VERDICT_REPLY_FOUND:
+	case VERDICT_REPLY_MOVED:
+	case VERDICT_REPLY_PLACED:
 	case VERDICT_REPLY_NOT_FOUND:
+	case VERDICT_REPLY_DENIED:
 		return XDP_TX;
 	default:
 		REQUIRE(verdict != VERDICT_ABORTED);
@@ -256,7 +328,41 @@ static void seal_of(const uint8_t *request, struct seal *seal)
 	reference_siphash(guard_key, request, 56, seal->guard, 8);
 }
 
-/* A LOOKUP request and the reply to it, 80 bytes each. */
+/* What goes with the status of an answer. */
+static void require_right_content(const uint8_t *reply, enum verdict verdict)
+{
+	int flags = reply[25] & ~FLAG_STALE, is_fact = reply[3] == (REQUEST_FACT | WIRE_REPLY_BIT);
+
+	switch (verdict) {
+	case VERDICT_REPLY_FOUND:
+		REQUIRE(reply[24] == STATUS_FOUND && !flags);
+		if (is_fact)
+			REQUIRE(!reply[26] && reply[27] <= 24 && is_zero(reply + 28 + reply[27], 24 - reply[27]));
+		else
+			REQUIRE(!is_zero(reply + 26, 6));
+		return;
+	case VERDICT_REPLY_MOVED:
+		REQUIRE(reply[24] == STATUS_FOUND && flags == FLAG_MOVED && !is_zero(reply + 26, 6));
+		return;
+	case VERDICT_REPLY_PLACED:
+		REQUIRE(reply[24] == STATUS_NOT_FOUND && flags == FLAG_PLACED && !is_zero(reply + 26, 6));
+		REQUIRE(is_zero(reply + 48, 12));
+		return;
+	case VERDICT_REPLY_NOT_FOUND:
+		REQUIRE(reply[24] == STATUS_NOT_FOUND && !flags && is_zero(reply + 26, 34));
+		return;
+	case VERDICT_REPLY_DENIED:
+		REQUIRE(reply[24] == STATUS_DENIED && !flags && !is_fact && is_zero(reply + 26, 34));
+		return;
+	case VERDICT_REPLY_CLOCK_SKEW:
+		REQUIRE(reply[24] == STATUS_CLOCK_SKEW && is_zero(reply + 25, 35));
+		return;
+	default:
+		REQUIRE(reply[24] == STATUS_NOT_READY && is_zero(reply + 25, 35));
+	}
+}
+
+/* A LOOKUP or FACT request and the reply to it, 80 bytes each. */
 static void require_right_reply(const uint8_t *request, const uint8_t *reply, enum verdict verdict)
 {
 	struct seal seal;
@@ -271,28 +377,15 @@ static void require_right_reply(const uint8_t *request, const uint8_t *reply, en
 	REQUIRE(is_zero(request + 64, 16));
 
 	/* header and tag of the reply */
-	REQUIRE(!memcmp(request, "\x53\x47\x01\x01", 4) && !memcmp(reply, "\x53\x47\x01\x81", 4));
+	REQUIRE(!memcmp(request, "\x53\x47\x01", 3) && !memcmp(reply, "\x53\x47\x01", 3));
+	REQUIRE((request[3] == REQUEST_LOOKUP || request[3] == REQUEST_FACT) && reply[3] == (request[3] | 0x80));
 	REQUIRE(!memcmp(reply + 4, request + 4, 4) && !memcmp(reply + 16, request + 16, 8));
 	for (int i = 8; i < 16; i++)
 		now_ms = now_ms << 8 | reply[i];
 	REQUIRE(now_ms == WORLD_NOW_MS);
 	reference_siphash(seal.digest + 16, reply, 64, tag, 16);
 	REQUIRE(!memcmp(reply + 64, tag, 16));
-
-	/* what goes with the status */
-	switch (verdict) {
-	case VERDICT_REPLY_FOUND:
-		REQUIRE(reply[24] == STATUS_FOUND && !(reply[25] & ~FLAG_STALE) && !is_zero(reply + 26, 6));
-		return;
-	case VERDICT_REPLY_NOT_FOUND:
-		REQUIRE(reply[24] == STATUS_NOT_FOUND && !(reply[25] & ~FLAG_STALE) && is_zero(reply + 26, 34));
-		return;
-	case VERDICT_REPLY_CLOCK_SKEW:
-		REQUIRE(reply[24] == STATUS_CLOCK_SKEW && is_zero(reply + 25, 35));
-		return;
-	default:
-		REQUIRE(reply[24] == STATUS_NOT_READY && is_zero(reply + 25, 35));
-	}
+	require_right_content(reply, verdict);
 }
 
 /* Where the IP header is in a frame that the program has taken apart, VLAN tags or not. */

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { Key } from '../../src/auth/keyring.ts';
-import { encodeLookupRequest } from '../../src/auth/request.ts';
+import { encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
 import { buildFrame, type FrameOptions, ipv4 } from '../model/frames.ts';
 
 const NOW_MS = 1_795_000_000_000;
@@ -15,6 +15,9 @@ const GATEWAY_V6 = Uint8Array.of(0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 const CLIENT_V6 = Uint8Array.of(0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 /** The first byte of an input: how the world differs. */
 const WORLD = { usual: 0, notReady: 1, allowList: 2, noBudget: 4, neverInStep: 8, otherHalf: 0x10, stale: 0x20 };
+
+/** As WORLD_SESSIONS in gateway.h. */
+const SESSIONS = 14;
 
 const series = (first: number, length: number): Uint8Array => new Uint8Array(length).map((_, i) => first + i);
 
@@ -26,6 +29,10 @@ function keyOf(id: number): Key {
 function request(options: { keyId?: number; session?: number; skewMs?: number } = {}): Uint8Array {
   const { keyId = 1, session = 0, skewMs = 0 } = options;
   return encodeLookupRequest(keyOf(keyId), series(16 * session, 16), NOW_MS + skewMs, series(1, 8)).bytes;
+}
+
+function factRequest(fact: number): Uint8Array {
+  return encodeFactRequest(keyOf(1), series(16 * fact, 16), NOW_MS, series(1, 8)).bytes;
 }
 
 function frame(payload: Uint8Array, options: Partial<FrameOptions> = {}): Uint8Array {
@@ -59,7 +66,8 @@ function frames(): { world: number; frame: Uint8Array }[] {
     { ...v6, extensions: [{ type: 60, bytes: new Uint8Array(8) }] },
   ];
   const payloads = [
-    ...[0, 1, 2, 3, 4, 5, 6].map((session) => request({ session })),
+    ...[...series(0, SESSIONS)].map((session) => request({ session })),
+    ...[0, 1, 2, 3].map(factRequest),
     ...[2, 3, 4].map((keyId) => request({ keyId })),
     ...[-31_000, 31_000].map((skewMs) => request({ skewMs })),
     ...[0, 2, 3, 20, 40, 56, 64, 79].map((at) => changed(request(), at)),
@@ -84,23 +92,35 @@ function vectorRequests(): Uint8Array[] {
 }
 
 /** Steps as changes.c has them. */
-const [PUT, DELETE, APPLY, RECYCLE, INTERRUPT] = [0, 1, 2, 3, 4] as const;
+const [PUT, DELETE, APPLY, RECYCLE, INTERRUPT, DENY, ALLOW, FORGET_DENIED, PUT_FACT, DELETE_FACT] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+] as const;
+const STEPS = 10;
+/** Kinds of records that a lookup is for. */
+const [REVOCATION, FACT] = [STEPS, 2 * STEPS] as const;
 
 function stories(): number[][][] {
   const session = 1;
   const put = (version: number): number[] => [PUT, session, version, 3, 10 + version];
   const remove = (version: number): number[] => [DELETE, session, version, 3, 0];
+  const deny = (untilMs: number): number[] => [DENY, session, untilMs, 1, 0];
+  const forget = (untilMs: number): number[] => [FORGET_DENIED, session, untilMs, 1, 0];
+  const putFact = (version: number): number[] => [PUT_FACT, session, version, 3, 10 + version];
   const recycle = [RECYCLE, session, 0, 1, 8];
   return [
     [put(1), recycle],
     [put(1), put(2), [APPLY, 0, 0, 0, 0], remove(3), recycle, put(4), recycle],
     [put(2), put(1), [INTERRUPT, session, 3, 5, 9], recycle],
+    [put(1), deny(5), put(2), [RECYCLE + REVOCATION, session, 0, 1, 8], [INTERRUPT + REVOCATION, session, 9, 1, 0]],
+    [deny(5), put(1), deny(6), forget(5), forget(6), put(2), deny(7), [ALLOW, session, 0, 0, 0]],
+    [putFact(2), putFact(1), [RECYCLE + FACT, session, 0, 3, 8], [INTERRUPT + FACT, session, 9, 0x83, 7]],
+    [putFact(1), [DELETE_FACT, session, 0, 3, 0], [DELETE_FACT, session, 1, 3, 0]],
   ];
 }
 
 const SEEDS = {
   frame: () => frames().map(({ world, frame }) => [world, ...frame]),
-  signed: () => [[0, 0, 0, 0, 0, 0]],
+  signed: () => [...series(0, SESSIONS)].flatMap((session) => [0, 0x10].map((layout) => [0, layout, 0, session, 0, 0])),
   changes: () => stories().map((steps) => steps.flat()),
 } as const;
 

@@ -16,6 +16,7 @@ enum {
 	LAYOUT_IPV6 = 0x01,
 	LAYOUT_TAGS = 0x06,	/* 0 to 3, in bits 1 and 2 */
 	LAYOUT_STRANGER = 0x08, /* from an address that is not allowed */
+	LAYOUT_FACT = 0x10,	/* a FACT, with the hash of a session */
 	TRAILER_CUT = 0x80,	/* bytes are missing at the end, not added */
 };
 
@@ -75,7 +76,8 @@ static void make_request(const struct plan *plan, uint8_t request[REQUEST_BYTES]
 	uint8_t secret[32], guard_key[16], digest[32];
 
 	memset(request, 0, REQUEST_BYTES);
-	memcpy(request, "\x53\x47\x01\x01", 4);
+	memcpy(request, "\x53\x47\x01", 3);
+	request[3] = plan->layout & LAYOUT_FACT ? REQUEST_FACT : REQUEST_LOOKUP;
 	request[7] = key_of(plan);
 	put64(request + 8, WORLD_NOW_MS + skew_of(plan->clock));
 	memcpy(request + 16, "a nonce.", 8);
@@ -159,24 +161,59 @@ static enum verdict verdict_due(const struct plan *plan)
 		return plan->world & WORLD_NO_BUDGET ? VERDICT_DROP_SKEW_BUDGET : VERDICT_REPLY_CLOCK_SKEW;
 	if (plan->world & WORLD_NOT_READY)
 		return VERDICT_REPLY_NOT_READY;
-	if (plan->session % WORLD_SESSIONS > ENDING || plan->world & WORLD_OTHER_HALF)
+	if (plan->layout & LAYOUT_FACT)
+		return plan->session % WORLD_SESSIONS < OLD_FACT ? VERDICT_REPLY_FOUND : VERDICT_REPLY_NOT_FOUND;
+	switch (plan->session % WORLD_SESSIONS) {
+	case REVOKED:
+	case REVOKED_NOBODY:
+		return VERDICT_REPLY_DENIED;
+	}
+	if (plan->world & WORLD_OTHER_HALF) /* has neither backends nor ring */
 		return VERDICT_REPLY_NOT_FOUND;
-	return VERDICT_REPLY_FOUND;
+	switch (plan->session % WORLD_SESSIONS) {
+	case ON_DRAINING:
+	case SHED:
+		return VERDICT_REPLY_MOVED;
+	case ENDLESS:
+	case ENDING:
+	case NOT_SHED:
+	case REVOCATION_OVER:
+	case REVOCATION_OLD:
+		return VERDICT_REPLY_FOUND;
+	default:
+		return VERDICT_REPLY_PLACED;
+	}
 }
 
-/* What follows status and flags in the two answers that say where a session is. */
-static void require_right_backend(const struct plan *plan, const uint8_t *reply)
+/* What follows status and flags in the answers that name a backend. */
+static void require_right_backend(const struct plan *plan, const uint8_t *reply, enum verdict verdict)
 {
-	int is_ending = plan->session % WORLD_SESSIONS == ENDING;
-	uint8_t expected[36] = { 0 };
+	int session = plan->session % WORLD_SESSIONS, id = BACKEND_PLACED, port = 8080;
+	uint8_t expected[34] = { 0 };
 
-	put16(expected, is_ending ? 65535 : 8080);
-	put16(expected + 4, is_ending ? 300 : 1);
-	memcpy(expected + 6, is_ending ? backend_v6 : backend_v4, 16);
-	put64(expected + 22, is_ending ? 1001 : 1000);
-	memset(expected + 30, 0xff, 4);
-	if (is_ending)
-		memcpy(expected + 30, "\0\0\x0e\x10", 4); /* 3599.001 s, rounded up */
+	if (session == ENDING || verdict == VERDICT_REPLY_MOVED)
+		id = BACKEND_MOVED, port = 65535;
+	else if (session == NOT_SHED)
+		id = port = BACKEND_SHEDDING;
+	put16(expected, port);
+	put16(expected + 4, id);
+	memcpy(expected + 6, id == BACKEND_MOVED ? backend_v6 : backend_v4, 16);
+	if (verdict != VERDICT_REPLY_PLACED) {
+		put64(expected + 22, 1000 + session);
+		/* never, or 3599.001 s, rounded up */
+		memcpy(expected + 30, session == ENDING ? "\0\0\x0e\x10" : "\xff\xff\xff\xff", 4);
+	}
+	REQUIRE(!memcmp(reply + 26, expected, 34));
+}
+
+static void require_right_fact(const struct plan *plan, const uint8_t *reply)
+{
+	int fact = plan->session % WORLD_SESSIONS;
+	uint8_t expected[34] = { 0 };
+
+	put16(expected, fact == FULL_FACT ? 24 : 0);
+	memset(expected + 2, fact == FULL_FACT ? 0xab : 0, 24);
+	put64(expected + 26, 2000 + fact);
 	REQUIRE(!memcmp(reply + 26, expected, 34));
 }
 
@@ -185,7 +222,7 @@ static void require_right_age(const struct plan *plan, const uint8_t *reply)
 	int is_never = plan->world & WORLD_NEVER_IN_STEP;
 
 	REQUIRE(!memcmp(reply + 60, is_never ? "\xff\xff\xff\xff" : "\0\0\0\xfa", 4));
-	REQUIRE(reply[25] == (is_never || plan->world & WORLD_STALE ? FLAG_STALE : 0));
+	REQUIRE((reply[25] & FLAG_STALE) == (is_never || plan->world & WORLD_STALE ? FLAG_STALE : 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -210,9 +247,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	REQUIRE(verdict == verdict_due(&plan));
 	reply = after + frame_size - plan.trailer % 32 - REQUEST_BYTES;
-	if (verdict == VERDICT_REPLY_FOUND)
-		require_right_backend(&plan, reply);
-	if (verdict == VERDICT_REPLY_FOUND || verdict == VERDICT_REPLY_NOT_FOUND)
+	if (verdict >= VERDICT_REPLY_FOUND && verdict <= VERDICT_REPLY_DENIED)
 		require_right_age(&plan, reply);
+	if (plan.layout & LAYOUT_FACT && verdict == VERDICT_REPLY_FOUND)
+		require_right_fact(&plan, reply);
+	else if (verdict >= VERDICT_REPLY_FOUND && verdict <= VERDICT_REPLY_PLACED)
+		require_right_backend(&plan, reply, verdict);
 	return 0;
 }

@@ -34,8 +34,12 @@ const OWN_MAPS = [
   'settings',
   'allowed_networks',
   'sessions',
+  'denied',
+  'facts',
   'under_way',
   'backends',
+  'ring',
+  'backend_answers',
   'changes',
   'table_counts',
   'verdict_counts',
@@ -129,12 +133,19 @@ export class Datapath {
     this.table = new KernelSessionTable(this.settings, {
       capacity: options.capacity,
       sessions: this.#fd('sessions'),
+      denied: this.#fd('denied'),
+      facts: this.#fd('facts'),
       changes: this.#fd('changes'),
       backends: this.#fd('backends'),
+      ring: this.#fd('ring'),
       tableCounts: this.#fd('table_counts'),
       applyChanges: this.#object.programFd('apply_changes'),
     });
-    this.sweeper = new Sweeper(this.#fd('sessions'), this.table, this.settings);
+    this.sweeper = new Sweeper(
+      { sessions: this.#fd('sessions'), denied: this.#fd('denied'), facts: this.#fd('facts') },
+      this.table,
+      this.settings,
+    );
   }
 
   /** Descriptor of the XDP program, to run it on packets without an interface. */
@@ -333,6 +344,15 @@ export class Datapath {
       counts[name] = sum;
     }
     return counts as Record<VerdictName, number>;
+  }
+
+  /** How often each of these backends was named in an answer since the maps were made, over all CPUs. */
+  backendAnswers(ids: readonly number[]): number[] {
+    const value = new BigUint64Array(this.#cpus);
+    return ids.map((id) => {
+      mapLookup(this.#fd('backend_answers'), word(id), new Uint8Array(value.buffer));
+      return value.reduce((sum, count) => sum + Number(count), 0);
+    });
   }
 
   /** Ends a start that failed: the maps that it made, of which none is in use, take memory. */

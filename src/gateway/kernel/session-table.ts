@@ -4,30 +4,73 @@
  */
 import {
   applyResultLayout,
-  backendLayout,
   ChangeKind,
   changeLayout,
+  deniedLayout,
+  type Fact,
+  factLayout,
   Limit,
+  readDenied,
+  readFact,
   readSession,
   type Session,
   sessionLayout,
   tableCountsLayout,
+  Wire,
 } from '../../abi.ts';
-import type { Backend, FlushCounts, SessionTable, Version } from '../../sync/table.ts';
+import { type Backend, type FlushCounts, noChanges, type SessionTable, type Version } from '../../sync/table.ts';
+import { BackendHalves, type BackendHalvesDescriptors } from './backend-halves.ts';
 import { ContextRunner, mapLookup } from './libbpf.ts';
 import { SharedMemory } from './libc.ts';
 import type { Settings } from './settings.ts';
 
 const change = changeLayout.offset;
 const result = applyResultLayout.offset;
+/** Where `flush` counts what a run of apply_changes says. */
+const COUNTED = [
+  ['inserted', result.inserted],
+  ['replaced', result.replaced],
+  ['removed', result.deleted],
+  ['skipped', result.skipped],
+  ['refused', result.refused],
+  ['denied', result.denied],
+  ['allowed', result.allowed],
+  ['deniedRefused', result.deniedRefused],
+  ['facts', result.facts],
+  ['factsRefused', result.factsRefused],
+] as const satisfies readonly (readonly [keyof FlushCounts, number])[];
 
-/** Half of the backends' map is rewritten while packets read the other; none takes this long. */
-const BACKENDS_GRACE_MS = 20;
+/** How the removal of exactly one record is written: the change, and what of the record goes into it. */
+const COLLECTED = {
+  session: {
+    kind: ChangeKind.DELETE,
+    fields: [
+      { from: sessionLayout.offset.version, to: change.version, size: 8 },
+      { from: sessionLayout.offset.generation, to: change.generation, size: 4 },
+    ],
+  },
+  denied: {
+    kind: ChangeKind.FORGET_DENIED,
+    fields: [
+      { from: deniedLayout.offset.untilMs, to: change.expiresMs, size: 8 },
+      { from: deniedLayout.offset.generation, to: change.generation, size: 4 },
+    ],
+  },
+  fact: {
+    kind: ChangeKind.DELETE_FACT,
+    fields: [
+      { from: factLayout.offset.version, to: change.version, size: 8 },
+      { from: factLayout.offset.generation, to: change.generation, size: 4 },
+    ],
+  },
+} as const;
+export type Collected = keyof typeof COLLECTED;
 
-export interface SessionTableDescriptors {
+export interface SessionTableDescriptors extends BackendHalvesDescriptors {
   sessions: number;
+  denied: number;
+  facts: number;
   changes: number;
-  backends: number;
   tableCounts: number;
   applyChanges: number;
 }
@@ -41,77 +84,111 @@ export class KernelSessionTable implements SessionTable {
   readonly #settings: Settings;
   readonly #capacity: number;
   readonly #sessions: number;
+  readonly #denied: number;
+  readonly #facts: number;
   readonly #changesMemory: SharedMemory;
   readonly #changes: Buffer;
   readonly #countsMemory: SharedMemory;
   readonly #counts: BigUint64Array;
-  readonly #backendsMemory: SharedMemory;
+  readonly #backends: BackendHalves;
   readonly #context = new DataView(new ArrayBuffer(applyResultLayout.size));
   readonly #apply: ContextRunner;
   #queued = 0;
-  #done: FlushCounts = { inserted: 0, replaced: 0, removed: 0, skipped: 0, refused: 0 };
+  #done = noChanges();
   #generation: number;
-  #pendingBackends: readonly Backend[] | undefined;
-  #backendsTimer: NodeJS.Timeout | undefined;
+  #deniedGeneration: number;
+  #factsGeneration: number;
 
   constructor(settings: Settings, { capacity, ...descriptors }: SessionTableParts) {
     this.#settings = settings;
     this.#capacity = capacity;
     this.#generation = Math.max(settings.generation, settings.newestGeneration);
+    this.#deniedGeneration = Math.max(settings.deniedGeneration, settings.newestDeniedGeneration);
+    this.#factsGeneration = Math.max(settings.factsGeneration, settings.newestFactsGeneration);
     this.#sessions = descriptors.sessions;
+    this.#denied = descriptors.denied;
+    this.#facts = descriptors.facts;
     this.#changesMemory = new SharedMemory(descriptors.changes, Limit.CHANGES * changeLayout.size);
     this.#changes = Buffer.from(this.#changesMemory.buffer);
     this.#countsMemory = new SharedMemory(descriptors.tableCounts, tableCountsLayout.size);
     this.#counts = new BigUint64Array(this.#countsMemory.buffer);
-    this.#backendsMemory = new SharedMemory(descriptors.backends, 2 * Limit.BACKENDS * backendLayout.size);
+    this.#backends = new BackendHalves(settings, descriptors);
     this.#apply = new ContextRunner(descriptors.applyChanges, this.#context.buffer);
   }
 
   put(hash: string, version: Version, expiresMs: number, backendId: number): void {
-    this.#queue(hash, version, expiresMs, backendId, this.#generation, ChangeKind.PUT);
+    this.#queue(ChangeKind.PUT, hash, version, expiresMs, backendId);
   }
 
   remove(hash: string, version: Version): void {
-    this.#queue(hash, version, 0, 0, this.#generation, ChangeKind.DELETE);
+    this.#queue(ChangeKind.DELETE, hash, version, 0, 0);
+  }
+
+  deny(hash: string, untilMs: number): void {
+    const at = this.#next(untilMs === 0 ? ChangeKind.ALLOW : ChangeKind.DENY, hash, this.#deniedGeneration);
+    this.#writeMs(untilMs, at + change.expiresMs);
+  }
+
+  putFact(nameHash: string, value: Uint8Array, version: Version): void {
+    if (value.length > Wire.FACT_MAX) {
+      throw new RangeError(`fact: found a value of ${value.length} bytes, allowed 0 to ${Wire.FACT_MAX}`);
+    }
+    const at = this.#next(ChangeKind.PUT_FACT, nameHash, this.#factsGeneration);
+    this.#writeVersion(version, at + change.version);
+    this.#changes.fill(0, at + change.value + value.length, at + change.value + Wire.FACT_MAX);
+    this.#changes.set(value, at + change.value);
+    this.#changes[at + change.length] = value.length;
+  }
+
+  removeFact(nameHash: string, version: Version): void {
+    const at = this.#next(ChangeKind.DELETE_FACT, nameHash, this.#factsGeneration);
+    this.#writeVersion(version, at + change.version);
   }
 
   /**
    * Queues the removal of exactly this record: one written meanwhile stays.
-   * @param keys session_key at `key`; `values`: session at `value`
+   * @param key struct session_key
+   * @param value of the struct that the map holds
    */
-  collect(keys: Uint8Array, key: number, values: Uint8Array, value: number): void {
-    const at = this.#next();
-    const { version, generation } = sessionLayout.offset;
-    this.#changes.set(keys.subarray(key, key + 16), at + change.hash);
-    this.#changes.set(values.subarray(value + version, value + version + 8), at + change.version);
-    this.#changes.set(values.subarray(value + generation, value + generation + 4), at + change.generation);
-    this.#changes.writeUInt32LE(ChangeKind.DELETE, at + change.kind);
+  collect(what: Collected, key: Uint8Array, value: Uint8Array): void {
+    const { kind, fields } = COLLECTED[what];
+    const at = this.#room();
+    this.#changes.set(key, at + change.hash);
+    for (const { from, to, size } of fields) this.#changes.set(value.subarray(from, from + size), at + to);
+    this.#changes[at + change.kind] = kind;
   }
 
-  #next(): number {
+  /** @returns where the next change is written */
+  #room(): number {
     if (this.#queued === Limit.CHANGES) this.#run();
     return changeLayout.size * this.#queued++;
   }
 
-  #queue(
-    hash: string,
-    version: Version,
-    expiresMs: number,
-    backendId: number,
-    generation: number,
-    kind: ChangeKind,
-  ): void {
-    const at = this.#next();
+  #next(kind: ChangeKind, hash: string, generation: number): number {
+    const at = this.#room();
     const memory = this.#changes;
     memory.write(hash, at + change.hash, 16, 'hex');
-    // milliseconds x 2^20 + sequence number, in two halves
-    memory.writeUInt32LE((version.ms % 4096) * 2 ** 20 + version.seq, at + change.version);
-    memory.writeUInt32LE(Math.floor(version.ms / 4096), at + change.version + 4);
-    memory.writeUInt32LE(expiresMs % 2 ** 32, at + change.expiresMs);
-    memory.writeUInt32LE(Math.floor(expiresMs / 2 ** 32), at + change.expiresMs + 4);
     memory.writeUInt32LE(generation, at + change.generation);
-    memory.writeUInt32LE(backendId, at + change.backendId);
-    memory.writeUInt32LE(kind, at + change.kind);
+    memory[at + change.kind] = kind;
+    return at;
+  }
+
+  #queue(kind: ChangeKind, hash: string, version: Version, expiresMs: number, backendId: number): void {
+    const at = this.#next(kind, hash, this.#generation);
+    this.#writeVersion(version, at + change.version);
+    this.#writeMs(expiresMs, at + change.expiresMs);
+    this.#changes.writeUInt16LE(backendId, at + change.backendId);
+  }
+
+  /** Milliseconds x 2^20 + sequence number, in two halves. */
+  #writeVersion(version: Version, at: number): void {
+    this.#changes.writeUInt32LE((version.ms % 4096) * 2 ** 20 + version.seq, at);
+    this.#changes.writeUInt32LE(Math.floor(version.ms / 4096), at + 4);
+  }
+
+  #writeMs(ms: number, at: number): void {
+    this.#changes.writeUInt32LE(ms % 2 ** 32, at);
+    this.#changes.writeUInt32LE(Math.floor(ms / 2 ** 32), at + 4);
   }
 
   #run(): void {
@@ -119,17 +196,13 @@ export class KernelSessionTable implements SessionTable {
     this.#context.setUint32(result.count, this.#queued, true);
     this.#queued = 0;
     this.#apply.run();
-    this.#done.inserted += this.#context.getUint32(result.inserted, true);
-    this.#done.replaced += this.#context.getUint32(result.replaced, true);
-    this.#done.removed += this.#context.getUint32(result.deleted, true);
-    this.#done.skipped += this.#context.getUint32(result.skipped, true);
-    this.#done.refused += this.#context.getUint32(result.refused, true);
+    for (const [name, at] of COUNTED) this.#done[name] += this.#context.getUint32(at, true);
   }
 
   flush(): FlushCounts {
     this.#run();
     const done = this.#done;
-    this.#done = { inserted: 0, replaced: 0, removed: 0, skipped: 0, refused: 0 };
+    this.#done = noChanges();
     return done;
   }
 
@@ -145,39 +218,43 @@ export class KernelSessionTable implements SessionTable {
     this.#settings.ready = true;
   }
 
-  setBackends(backends: readonly Backend[]): void {
-    this.#pendingBackends = backends;
-    if (this.#backendsTimer === undefined) this.#switchBackends();
+  beginDenied(): void {
+    this.#run();
+    this.#deniedGeneration += 1;
+    this.#settings.newestDeniedGeneration = this.#deniedGeneration;
   }
 
-  #switchBackends(): void {
-    const backends = this.#pendingBackends;
-    this.#backendsTimer = undefined;
-    if (backends === undefined) return;
-    this.#pendingBackends = undefined;
-    const half = this.#settings.backendsHalf === 0 ? 1 : 0;
-    const bytes = Limit.BACKENDS * backendLayout.size;
-    const memory = new DataView(this.#backendsMemory.buffer, half * bytes, bytes);
-    const raw = new Uint8Array(memory.buffer, memory.byteOffset, bytes);
-    raw.fill(0);
-    for (const backend of backends) {
-      const at = backend.id * backendLayout.size;
-      raw.set(backend.address, at + backendLayout.offset.address);
-      memory.setUint16(at + backendLayout.offset.port, backend.port);
-      memory.setUint8(at + backendLayout.offset.known, 1);
-    }
-    this.#settings.backendsHalf = half;
-    this.#backendsTimer = setTimeout(() => this.#switchBackends(), BACKENDS_GRACE_MS);
-    this.#backendsTimer.unref();
+  endDenied(): void {
+    this.#run();
+    this.#settings.deniedGeneration = this.#deniedGeneration;
+  }
+
+  beginFacts(): void {
+    this.#run();
+    this.#factsGeneration += 1;
+    this.#settings.newestFactsGeneration = this.#factsGeneration;
+  }
+
+  endFacts(): void {
+    this.#run();
+    this.#settings.factsGeneration = this.#factsGeneration;
+  }
+
+  setBackends(backends: readonly Backend[]): void {
+    this.#backends.set(backends);
   }
 
   markInStep(monotonicMs: number): void {
     this.#settings.inStepMs = monotonicMs;
   }
 
+  #count(field: keyof typeof tableCountsLayout.offset): number {
+    return Number(this.#counts[tableCountsLayout.offset[field] / 8] ?? 0n);
+  }
+
   /** Sessions held, expired ones that are not yet collected included. */
   get entries(): number {
-    return Number(this.#counts[tableCountsLayout.offset.entries / 8] ?? 0n);
+    return this.#count('entries');
   }
 
   get room(): number {
@@ -186,7 +263,26 @@ export class KernelSessionTable implements SessionTable {
 
   /** Sessions that found the table full, since it was made. */
   get refused(): number {
-    return Number(this.#counts[tableCountsLayout.offset.refused / 8] ?? 0n);
+    return this.#count('refused');
+  }
+
+  /** Revocations held, those that are over and not yet collected included. */
+  get deniedEntries(): number {
+    return this.#count('denied');
+  }
+
+  /** Revocations that found as many as the table takes, since it was made. */
+  get deniedRefused(): number {
+    return this.#count('deniedRefused');
+  }
+
+  get factEntries(): number {
+    return this.#count('facts');
+  }
+
+  /** Facts that found as many as the table takes, since it was made. */
+  get factsRefused(): number {
+    return this.#count('factsRefused');
   }
 
   /** What the kernel holds for a cookie hash of 16 bytes, dead or alive. */
@@ -195,8 +291,24 @@ export class KernelSessionTable implements SessionTable {
     return mapLookup(this.#sessions, hash, value) ? readSession(new DataView(value.buffer)) : undefined;
   }
 
+  /** Until when lookups of this session are answered with DENIED, in Unix ms, over or not; undefined = it is not revoked. */
+  findDenied(hash: Uint8Array): number | undefined {
+    const value = new DataView(new ArrayBuffer(deniedLayout.size));
+    if (!mapLookup(this.#denied, hash, new Uint8Array(value.buffer))) return undefined;
+    const { untilMs, generation } = readDenied(value);
+    return generation >= this.#settings.deniedGeneration ? Number(untilMs) : undefined;
+  }
+
+  /** @param nameHash first 16 bytes of SHA-256(name) */
+  findFact(nameHash: Uint8Array): Fact | undefined {
+    const value = new DataView(new ArrayBuffer(factLayout.size));
+    if (!mapLookup(this.#facts, nameHash, new Uint8Array(value.buffer))) return undefined;
+    const fact = readFact(value);
+    return fact.generation >= this.#settings.factsGeneration ? fact : undefined;
+  }
+
   close(): void {
-    clearTimeout(this.#backendsTimer);
-    for (const memory of [this.#changesMemory, this.#countsMemory, this.#backendsMemory]) memory.close();
+    this.#backends.close();
+    for (const memory of [this.#changesMemory, this.#countsMemory]) memory.close();
   }
 }

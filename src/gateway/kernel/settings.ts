@@ -63,6 +63,34 @@ export class Settings {
     this.#words[at.newestGeneration / 4] = value;
   }
 
+  get deniedGeneration(): number {
+    return this.#word(at.deniedGeneration);
+  }
+  set deniedGeneration(value: number) {
+    this.#words[at.deniedGeneration / 4] = value;
+  }
+
+  get newestDeniedGeneration(): number {
+    return this.#word(at.newestDeniedGeneration);
+  }
+  set newestDeniedGeneration(value: number) {
+    this.#words[at.newestDeniedGeneration / 4] = value;
+  }
+
+  get factsGeneration(): number {
+    return this.#word(at.factsGeneration);
+  }
+  set factsGeneration(value: number) {
+    this.#words[at.factsGeneration / 4] = value;
+  }
+
+  get newestFactsGeneration(): number {
+    return this.#word(at.newestFactsGeneration);
+  }
+  set newestFactsGeneration(value: number) {
+    this.#words[at.newestFactsGeneration / 4] = value;
+  }
+
   set port(value: number) {
     this.#words[at.port / 4] = value;
   }

@@ -14,7 +14,13 @@ export const NONCE = bytes('a1a2a3a4a5a6a7a8');
 export const HASH = bytes('ff0102030405060708090a0b0c0d0e0f');
 export const UNKNOWN = bytes('ee0102030405060708090a0b0c0d0e0f');
 export const NOTHING = { port: 0, backendId: 0, address: new Uint8Array(16), version: 0n, ttlS: 0 };
-export const BACKEND = { address: bytes('20010db8000000000000000000000001'), port: 8080, known: true };
+export const BACKEND = {
+  address: bytes('20010db8000000000000000000000001'),
+  port: 8080,
+  known: true,
+  active: true,
+  shed: 0,
+};
 export const SESSION: SessionRecord = { version: 77n, expiresMs: NOW_MS + 1500, generation: 3, backendId: 65535 };
 export const KEY = makeKey({ id: 9 });
 

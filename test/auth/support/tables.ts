@@ -1,5 +1,6 @@
 /** A responder's tables in memory, for tests. */
 import type { Key } from '../../../src/auth/keyring.ts';
+import { buildRing, type Ring } from '../../../src/auth/placement.ts';
 import {
   type BackendRecord,
   type FactRecord,
@@ -25,8 +26,14 @@ export interface TableOptions {
   sessions?: Record<string, SessionRecord>;
   backends?: Record<number, BackendRecord>;
   facts?: Record<string, FactRecord>;
+  /** Until when, by hash, in hex. */
+  denied?: Record<string, number>;
+  /** Empty where left out. */
+  ring?: Ring;
   skewBudget?: (nowMs: number) => boolean;
 }
+
+const EMPTY_RING = buildRing([]);
 
 export const MONOTONIC_MS = 5_000_000;
 
@@ -48,6 +55,8 @@ export function makeTables(options: TableOptions): ResponderTables & { monotonic
     key: (id) => keys.get(id),
     session: (hash) => options.sessions?.[hex(hash)],
     backend: (id) => options.backends?.[id],
+    ring: () => options.ring ?? EMPTY_RING,
+    denied: (hash) => options.denied?.[hex(hash)] ?? 0,
     fact: (hash) => options.facts?.[hex(hash)],
     spendSkewBudget: options.skewBudget ?? (() => true),
   };

@@ -5,8 +5,20 @@ import { adoptMaps } from '../../../src/gateway/kernel/map-adoption.ts';
 import { ASKED, CAPACITY, hashOf, PASSING, PERMANENT } from './records.ts';
 
 export const SHARED_MAPS = ['wall_clock', 'keys', 'addresses'];
-export const OWN_MAPS = ['settings', 'allowed_networks', 'sessions', 'under_way', 'backends', 'verdict_counts'];
-export const WRITERS_MAPS = ['sessions', 'under_way', 'changes', 'table_counts'];
+export const OWN_MAPS = [
+  'settings',
+  'allowed_networks',
+  'sessions',
+  'denied',
+  'facts',
+  'under_way',
+  'backends',
+  'ring',
+  'backend_answers',
+  'table_counts',
+  'verdict_counts',
+];
+export const WRITERS_MAPS = ['sessions', 'denied', 'facts', 'under_way', 'changes', 'table_counts'];
 
 const built = (name: string): string => fileURLToPath(new URL(`../../../build/${name}.bpf.o`, import.meta.url));
 

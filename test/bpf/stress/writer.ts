@@ -38,9 +38,10 @@ for (const [i, { index, kind }] of plan.entries()) {
   change.fill(0);
   hashOf(index).copy(change, at.hash);
   change.writeUInt32LE(1, at.generation);
-  change.writeUInt32LE(kind, at.kind);
+  change.writeUInt8(kind, at.kind);
 }
 const words = new Uint32Array(changes.buffer, changes.byteOffset, changes.length / 4);
+const halfWords = new Uint16Array(changes.buffer, changes.byteOffset, changes.length / 2);
 const WORDS = changeLayout.size / 4;
 
 let version = 0;
@@ -54,7 +55,7 @@ function batch(): void {
     const expires = expiresMs(index, version);
     words[word + at.expiresMs / 4] = expires;
     words[word + at.expiresMs / 4 + 1] = Math.floor(expires / 2 ** 32);
-    words[word + at.backendId / 4] = backendId(index, version);
+    halfWords[2 * word + at.backendId / 2] = backendId(index, version);
   }
   context.setUint32(applyResultLayout.offset.count, Limit.CHANGES, true);
   apply.run();
