@@ -21,6 +21,8 @@ export interface BackendFault {
   readonly kind: 'backend-entry' | 'backend-field' | 'backend-id';
   /** What was found and what is allowed. */
   readonly message: string;
+  /** Its users stay at its last good address, and nobody is placed on it; else it is left out or, for `backend-field`, used as it is. */
+  readonly keepsLastGood: boolean;
 }
 
 export interface ParsedBackends {
@@ -34,13 +36,15 @@ const FIELDS: readonly string[] = ['id', 'address', 'state', 'weight', 'shed'];
 const DEFAULTS = { state: 'active', weight: 100, shed: 0 };
 
 /**
- * @param table HGETALL of the backends: name, JSON, name, JSON, …
+ * An entry that can't be understood, or claims another's id, is on no ring. Where it was understood before, its last good
+ * value stands in for it, with weight 0: so rings are equal on every gateway, whatever each has seen before.
+ * @param table HGETALL of the backends: name, JSON, name, JSON, …; null is JSON that is longer than is allowed
  * @param ids HGETALL of the ids: name, id, …
- * @param lastGood by name, what was last understood: it stands in for an entry that can't be understood now
+ * @param lastGood by name, what was last understood
  */
 export function parseBackends(
-  table: readonly Buffer[],
-  ids: readonly Buffer[],
+  table: readonly (Buffer | null)[],
+  ids: readonly (Buffer | null)[],
   lastGood: ReadonlyMap<string, Backend>,
 ): ParsedBackends {
   const faults: BackendFault[] = [];
@@ -48,55 +52,68 @@ export function parseBackends(
   for (let i = 0; i + 1 < table.length; i += 2) {
     const name = (table[i] as Buffer).toString('utf8');
     try {
-      const backend = parseEntry(table[i] as Buffer, table[i + 1] as Buffer, (message) => {
-        faults.push({ name: shown(name), kind: 'backend-field', message });
+      const backend = parseEntry(table[i] as Buffer, table[i + 1] as Buffer | null, (message) => {
+        faults.push({ name: shown(name), kind: 'backend-field', message, keepsLastGood: false });
       });
-      candidates.push({ backend, standIn: false });
+      candidates.push({ backend, fault: null });
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      faults.push({ name: shown(name), kind: 'backend-entry', message: error.message });
+      const fault = { name: shown(name), kind: 'backend-entry', message: error.message } as const;
       const backend = lastGood.get(name);
-      if (backend !== undefined) candidates.push({ backend, standIn: true });
+      if (backend === undefined) faults.push({ ...fault, keepsLastGood: false });
+      else candidates.push({ backend: { ...backend, weight: 0 }, fault });
     }
   }
-  return { backends: decideIds(candidates, owners(ids), faults), faults };
+  return { backends: decideIds(candidates, owners(ids), lastGood, faults), faults };
 }
 
 interface Candidate {
   readonly backend: Backend;
-  /** Its entry is malformed now; this is its last good value. */
-  readonly standIn: boolean;
+  /** Where this is its last good value: what is wrong with its entry now. */
+  readonly fault: Omit<BackendFault, 'keepsLastGood'> | null;
 }
 
 /** Which name the function library has given each id to. */
-function owners(ids: readonly Buffer[]): Map<number, string> {
+function owners(ids: readonly (Buffer | null)[]): Map<number, string> {
   const owner = new Map<number, string>();
   for (let i = 0; i + 1 < ids.length; i += 2) {
-    owner.set(Number((ids[i + 1] as Buffer).toString('latin1')), (ids[i] as Buffer).toString('utf8'));
+    const id = ids[i + 1];
+    if (id != null) owner.set(Number(id.toString('latin1')), (ids[i] as Buffer).toString('utf8'));
   }
   return owner;
 }
 
 /**
  * One backend for each id: the one that the id was given to; else one whose entry can be understood
- * before a stand-in; else the name that sorts first. So every gateway decides alike.
+ * before a stand-in; else the name that sorts first. So every gateway decides alike. Who goes without keeps its last good
+ * value where that has another id, which nobody else claims.
  */
 function decideIds(
   candidates: readonly Candidate[],
   owner: ReadonlyMap<number, string>,
+  lastGood: ReadonlyMap<string, Backend>,
   faults: BackendFault[],
 ): Backend[] {
-  const rank = ({ backend, standIn }: Candidate): number =>
-    owner.get(backend.id) === backend.name ? 0 : standIn ? 2 : 1;
+  const rank = ({ backend, fault }: Candidate): number =>
+    owner.get(backend.id) === backend.name ? 0 : fault === null ? 1 : 2;
   const inOrder = [...candidates].sort((a, b) => rank(a) - rank(b) || compareNames(a.backend.name, b.backend.name));
   const chosen = new Map<number, Backend>();
-  for (const { backend } of inOrder) {
-    const other = chosen.get(backend.id);
-    if (other === undefined) chosen.set(backend.id, backend);
+  const without: Candidate[] = [];
+  for (const candidate of inOrder) {
+    const { backend, fault } = candidate;
+    if (chosen.has(backend.id)) without.push(candidate);
     else {
-      const message = `id: found ${backend.id}, which is ${shown(other.name)}'s; allowed: an id of its own`;
-      faults.push({ name: shown(backend.name), kind: 'backend-id', message });
+      chosen.set(backend.id, backend);
+      if (fault !== null) faults.push({ ...fault, keepsLastGood: true });
     }
+  }
+  for (const { backend, fault } of without) {
+    const other = chosen.get(backend.id) as Backend;
+    const message = `id: found ${backend.id}, which is ${shown(other.name)}'s; allowed: an id of its own`;
+    const last = lastGood.get(backend.name);
+    const keepsLastGood = last !== undefined && !chosen.has(last.id);
+    if (keepsLastGood) chosen.set(last.id, { ...last, weight: 0 });
+    faults.push({ ...(fault ?? { name: shown(backend.name), kind: 'backend-id', message }), keepsLastGood });
   }
   return [...chosen.values()].sort((a, b) => compareNames(a.name, b.name));
 }
@@ -106,13 +123,14 @@ function compareNames(a: string, b: string): number {
 }
 
 /** @throws RangeError saying what was found and what is allowed */
-function parseEntry(name: Buffer, json: Buffer, unknownField: (message: string) => void): Backend {
+function parseEntry(name: Buffer, json: Buffer | null, unknownField: (message: string) => void): Backend {
   if (name.length === 0 || name.length > NAME_MAX_BYTES) {
     throw new RangeError(`name: found ${name.length} bytes, allowed: 1 to ${NAME_MAX_BYTES}`);
   }
   if (!isUtf8(name)) throw new RangeError('name: found bytes that are not UTF-8, allowed: UTF-8');
-  if (json.length > BACKEND_ENTRY_MAX_BYTES) {
-    throw new RangeError(`entry: found ${json.length} bytes, allowed: at most ${BACKEND_ENTRY_MAX_BYTES}`);
+  if (json === null || json.length > BACKEND_ENTRY_MAX_BYTES) {
+    const found = json === null ? 'more' : `${json.length} bytes`;
+    throw new RangeError(`entry: found ${found}, allowed: at most ${BACKEND_ENTRY_MAX_BYTES} bytes`);
   }
   const entry = { ...DEFAULTS, ...parseObject(json) } as Record<string, unknown>;
   for (const field of Object.keys(entry)) {

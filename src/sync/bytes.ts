@@ -2,11 +2,23 @@
  * Reading of short byte strings without making a string of them, for what is done once for each
  * feed entry. May be imported by src/sync only.
  */
+import { COOKIE_HASH_DIGITS } from './limits.ts';
 
 /** Whether `bytes` are the Latin-1 characters of `text`. */
 export function isText(bytes: Buffer, text: string): boolean {
   if (bytes.length !== text.length) return false;
   for (let i = 0; i < text.length; i++) if (bytes[i] !== text.charCodeAt(i)) return false;
+  return true;
+}
+
+/** 128 bits in hexadecimal, lower case: a cookie hash. */
+export function isCookieHash(bytes: Buffer): boolean {
+  if (bytes.length !== COOKIE_HASH_DIGITS) return false;
+  for (let i = 0; i < COOKIE_HASH_DIGITS; i++) {
+    const byte = bytes[i] as number;
+    const isDigit = byte >= 0x30 && byte <= 0x39;
+    if (!isDigit && !(byte >= 0x61 && byte <= 0x66)) return false;
+  }
   return true;
 }
 

@@ -6,7 +6,7 @@
  * hash that the table takes.
  */
 import { hash as digest } from 'node:crypto';
-import { isText, parseDecimal } from './bytes.ts';
+import { isCookieHash, isText, parseDecimal } from './bytes.ts';
 import type { KnownBackends } from './known-backends.ts';
 import { EXPIRES_MAX_MS, NAME_MAX_BYTES, SID_MAX_BYTES } from './limits.ts';
 import type { PagesUnderWay } from './page-changes.ts';
@@ -29,9 +29,6 @@ export interface FeedCounts {
 
 /** A session that ends this soon may be collected before a page that shows an older record of it is applied. */
 const ENDS_SOON_MS = 60_000;
-
-/** 128 bits in hexadecimal. */
-const HASH_HEX = /^[0-9a-f]{32}$/;
 
 export interface FeedEntriesParts {
   readonly table: SessionTable;
@@ -70,7 +67,7 @@ export class FeedEntries {
     if (op === undefined) this.#ignore('feed-op');
     else if (isText(op, 'set')) this.#set(id, fields, wallMs);
     else if (isText(op, 'del')) this.#del(id, fields);
-    else if (isText(op, 'denied')) this.#denied(fields);
+    else if (isText(op, 'denied')) this.#denied(fields, wallMs);
     else if (isText(op, 'fact')) this.#fact(fields);
     else if (isText(op, 'backends')) this.counts.backends += 1;
     else this.#ignore('feed-unknown-op');
@@ -130,18 +127,22 @@ export class FeedEntries {
     return undefined;
   }
 
-  /** Checked only: revocations are not acted on yet. */
-  #denied(fields: readonly Buffer[]): void {
+  /** Without its fields it says that the table is to be read again (feed-tables.ts). */
+  #denied(fields: readonly Buffer[], wallMs: number): void {
     this.counts.denied += 1;
     const hash = field(fields, 'hash');
     const until = field(fields, 'until');
     if (hash === undefined && until === undefined) return;
-    const valid =
-      hash !== undefined && HASH_HEX.test(hash.toString('latin1')) && until !== undefined && parseDecimal(until) >= 0;
-    if (!valid) this.#problems.count('feed-denied');
+    const untilMs = until === undefined ? -1 : parseDecimal(until);
+    if (hash === undefined || !isCookieHash(hash) || untilMs < 0) {
+      this.#problems.count('feed-denied');
+      return;
+    }
+    // What is over already takes back a revocation that would have been longer.
+    this.#table.deny(hash.toString('latin1'), untilMs > wallMs ? Math.min(untilMs, EXPIRES_MAX_MS) : 0);
   }
 
-  /** Checked only: facts are not acted on yet. */
+  /** The fact itself is read from its table (feed-tables.ts). */
   #fact(fields: readonly Buffer[]): void {
     this.counts.fact += 1;
     const name = field(fields, 'name');
@@ -149,17 +150,8 @@ export class FeedEntries {
   }
 }
 
-/** Whether one of the entries says that the backends changed. */
-export function namesBackends(entries: readonly FeedEntry[]): boolean {
-  for (let i = 0; i < entries.length; i++) {
-    const op = field((entries[i] as FeedEntry)[1], 'op');
-    if (op !== undefined && isText(op, 'backends')) return true;
-  }
-  return false;
-}
-
 /** The value of the first field of that name. */
-function field(fields: readonly Buffer[], name: string): Buffer | undefined {
+export function field(fields: readonly Buffer[], name: string): Buffer | undefined {
   for (let i = 0; i + 1 < fields.length; i += 2) if (isText(fields[i] as Buffer, name)) return fields[i + 1];
   return undefined;
 }

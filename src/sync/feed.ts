@@ -10,19 +10,13 @@
  */
 import type { Connection } from './connection.ts';
 import { errorMessage, SyncError } from './errors.ts';
-import { type FeedEntry, namesBackends } from './feed-entries.ts';
-import {
-  BACKEND_ENTRY_MAX_BYTES,
-  BACKEND_IDS_MAX_BYTES,
-  BACKENDS_MAX,
-  BACKENDS_MAX_BYTES,
-  NAME_MAX_BYTES,
-  REPLY_MAX_BYTES,
-} from './limits.ts';
+import type { FeedEntry } from './feed-entries.ts';
+import { FeedTables, type FeedTablesParts } from './feed-tables.ts';
+import { REPLY_MAX_BYTES } from './limits.ts';
 import { endOf, findGap, type GapKind, marksOf, type Position, parseStreamInfo, type StreamInfo } from './position.ts';
 import type { RedisTarget } from './redis-target.ts';
 import { Backoff, type Runtime, sleep } from './runtime.ts';
-import { HASH_SCRIPT, STREAM_SCRIPT } from './scripts.ts';
+import { STREAM_SCRIPT } from './scripts.ts';
 import type { Tuning } from './tuning.ts';
 import { compareStreamIds, formatStreamId, parseStreamId, type StreamId } from './versions.ts';
 import { Waiters } from './waiters.ts';
@@ -35,20 +29,15 @@ export interface FeedEvents {
   failed(error: unknown): void;
   /** Entries were missed (or, at the start, none was read yet); the position is the stream's end now. */
   gap(kind: GapKind | 'start'): void;
-  /** Name, value, name, value, … of `gateway:backends` and of `gateway:backend-ids`. */
-  backends(table: readonly Buffer[], ids: readonly Buffer[]): void;
-  backendsUnreadable(error: SyncError): void;
   /** Applies the entries and flushes the table. */
   apply(entries: readonly FeedEntry[]): void;
-  /** All that was in the stream at `monotonicMs` is applied, and nothing was missed. */
+  /** All that was in the stream and in the tables at `monotonicMs` is applied, and nothing was missed. */
   atEnd(monotonicMs: number): void;
 }
 
 export interface FeedOptions {
   readonly redis: RedisTarget;
   readonly stream: string;
-  readonly backendsKey: string;
-  readonly backendIdsKey: string;
 }
 
 /** By which the number of entries asked for is divided, and how far below its bound a reply is that makes it grow again. */
@@ -83,17 +72,19 @@ export class Feed {
   #connections = 0;
   #serial = 0;
   #checkedMs = Number.NEGATIVE_INFINITY;
-  #backendsWanted = false;
+  readonly #tables: FeedTables;
+  /** At the feed's end a table was still to be read. */
+  #atEndWithheld = false;
   #hurried = 0;
   /** COUNT of the next XREAD. */
   #count: number;
   /** The next entry alone is too large for a reply. */
   #tooLarge = false;
-  readonly #backendsRead = new Waiters<null>();
   readonly #caughtUp = new Waiters<{ id: StreamId; serial: number }>();
 
-  constructor(options: FeedOptions, runtime: Runtime, tuning: Tuning, events: FeedEvents) {
+  constructor(options: FeedOptions, tables: FeedTablesParts, runtime: Runtime, tuning: Tuning, events: FeedEvents) {
     this.#options = options;
+    this.#tables = new FeedTables(tables);
     this.#runtime = runtime;
     this.#tuning = tuning;
     this.#count = tuning.feedCount;
@@ -152,10 +143,9 @@ export class Feed {
     };
   }
 
-  /** Resolves once the backends were read, after this call or just now. @throws the signal's reason */
-  refreshBackends(signal: AbortSignal): Promise<void> {
-    this.#backendsWanted = true;
-    return this.#backendsRead.wait(null, signal);
+  /** Resolves once the tables were read again, or could not be. @throws the signal's reason */
+  readTables(signal: AbortSignal): Promise<void> {
+    return this.#tables.readAgain(signal);
   }
 
   /**
@@ -169,7 +159,7 @@ export class Feed {
   async #follow(connection: Connection, signal: AbortSignal): Promise<void> {
     let cursor = this.#position;
     this.#checkedMs = Number.NEGATIVE_INFINITY;
-    this.#backendsWanted = true;
+    this.#tables.restart();
     let request = this.#ask(connection, cursor, false);
     for (;;) {
       let { entries, info } = await request.reply;
@@ -185,20 +175,23 @@ export class Feed {
           entries = [];
           if (request.skips) this.#tooLarge = false;
           this.#position = cursor;
-          this.#backendsWanted = true;
+          this.#tables.restart();
           this.#events.gap(gap);
         }
       }
       if (cursor === null) throw new SyncError('REDIS_REPLY', 'the first reply was not that of a check');
       cursor = advance(cursor, entries, info);
-      const readBackends = namesBackends(entries) || (this.#backendsWanted && info !== null);
-      const backends = readBackends ? this.#readBackends(connection) : null;
+      this.#tables.note(entries);
+      const table = this.#tables.ask(connection, info !== null);
+      const facts = this.#tables.askForFacts(connection);
       const next = this.#ask(connection, cursor, gap !== null);
-      if (backends !== null) this.#applyBackends(await backends);
+      if (table?.beforeEntries) await table.apply();
       if (entries.length > 0) this.#events.apply(entries);
+      if (table?.beforeEntries === false) await table.apply();
+      await facts?.apply();
       this.#position = cursor;
       if (info !== null) this.#checked(cursor, info);
-      if (info !== null && atEnd) this.#events.atEnd(request.sentMs);
+      if (info !== null && atEnd) this.#reachedEnd(request.sentMs);
       if (info !== null) this.#resolveCaughtUp(cursor, info, request.serial);
       request = next;
     }
@@ -210,8 +203,11 @@ export class Feed {
     const sentMs = this.#runtime.monotonicMs();
     const hurried = hurry || this.#hurried > 0;
     const leftMs = this.#checkedMs + (hurried ? resyncBlockMs : checkEveryMs) - sentMs;
-    const check = cursor === null || this.#tooLarge || leftMs <= 0;
-    const waitMs = check ? 0 : Math.ceil(Math.min(hurried ? resyncBlockMs : blockMs, leftMs));
+    const overdue = this.#atEndWithheld && this.#tables.complete;
+    const check = cursor === null || this.#tooLarge || leftMs <= 0 || overdue;
+    const waitMs = check || this.#tables.busy ? 0 : Math.ceil(Math.min(hurried ? resyncBlockMs : blockMs, leftMs));
+    // BLOCK 0 would be for ever.
+    const block = waitMs === 0 ? [] : ['BLOCK', waitMs];
     const count = this.#count;
     const skips = cursor !== null && this.#tooLarge;
     connection.expectReplyWithin(waitMs + replyGraceMs);
@@ -219,7 +215,7 @@ export class Feed {
     const reply = check
       ? this.#check(connection, cursor, count)
       : connection
-          .call('XREAD', 'COUNT', count, 'BLOCK', waitMs, 'STREAMS', this.#options.stream, formatStreamId(cursor.last))
+          .call('XREAD', 'COUNT', count, ...block, 'STREAMS', this.#options.stream, formatStreamId(cursor.last))
           .then((streams) => ({ entries: entriesOf(streams), info: null }));
     // Its failure is met when it is awaited, which is after the entries before it are applied.
     reply.catch(() => undefined);
@@ -263,24 +259,10 @@ export class Feed {
       this.#count = Math.min(2 * this.#count, feedCount);
   }
 
-  /** Sent after the entries were read and applied before them, so that none names a backend that is not read yet. */
-  #readBackends(connection: Connection): Promise<unknown[]> {
-    const { backendsKey, backendIdsKey } = this.#options;
-    const bounds = [BACKENDS_MAX, NAME_MAX_BYTES, BACKEND_ENTRY_MAX_BYTES];
-    const replies = connection.transaction([
-      ['EVAL_RO', HASH_SCRIPT.text, 1, backendsKey, ...bounds, BACKENDS_MAX_BYTES],
-      ['EVAL_RO', HASH_SCRIPT.text, 1, backendIdsKey, ...bounds, BACKEND_IDS_MAX_BYTES],
-    ]);
-    replies.catch(() => undefined);
-    return replies;
-  }
-
-  #applyBackends(replies: readonly unknown[]): void {
-    const bad = replies.find((reply) => !Array.isArray(reply));
-    this.#backendsWanted = bad !== undefined;
-    if (bad === undefined) this.#events.backends(replies[0] as Buffer[], replies[1] as Buffer[]);
-    else this.#events.backendsUnreadable(new SyncError('REDIS_REFUSED', `the backends' table: ${errorMessage(bad)}`));
-    this.#backendsRead.resolve(() => true);
+  /** What the stream held at `sentMs` is applied; of the tables the same holds once all are read by requests sent after it. */
+  #reachedEnd(sentMs: number): void {
+    this.#atEndWithheld = !this.#tables.complete;
+    if (!this.#atEndWithheld) this.#events.atEnd(sentMs);
   }
 
   #checked(position: Position, info: StreamInfo): void {

@@ -77,10 +77,10 @@ export type Outcome<Done = unknown> =
 export interface BackendPatch {
   /** 1 to 65535; must be given for a new backend, and can't be changed. */
   readonly id?: number;
-  /** `10.0.0.11:8080` or `[2001:db8::11]:8080`; must be given for a new backend. */
+  /** `10.0.0.11:8080` or `[2001:db8::11]:8080`, no other backend's; must be given for a new backend. */
   readonly address?: string;
   readonly state?: BackendState;
-  /** 0 to 65535, default 100 */
+  /** 0 to 65535, default 100; not 0 for all. */
   readonly weight?: number;
   /** Hundredths of a percent, 0 to 10000, default 0. */
   readonly shed?: number;
@@ -135,6 +135,11 @@ export class Functions {
     return outcome(await this.#session('session_move', sid, from, to), {});
   }
 
+  /** The same as the arguments of FCALL, for a transaction. */
+  sessionMoveCall(sid: Text, from: string, to: string): (Text | number)[] {
+    return ['session_move', 2, this.#sessionKey(sid), this.#keys.feed, sid, from, to];
+  }
+
   /** The feed gets an entry in any case, so that gateways that still hold the session drop it. */
   async sessionDelete(sid: Text): Promise<{ id: string; existed: boolean }> {
     const reply = await this.#session('session_del', sid);
@@ -170,8 +175,11 @@ export class Functions {
   }
 
   #session(name: string, sid: Text, ...args: (Text | number)[]): Promise<readonly unknown[]> {
-    const key = Buffer.concat([Buffer.from(this.#keys.sessionPrefix), Buffer.from(sid as string)]);
-    return this.#call(name, key, sid, ...args);
+    return this.#call(name, this.#sessionKey(sid), sid, ...args);
+  }
+
+  #sessionKey(sid: Text): Buffer {
+    return Buffer.concat([Buffer.from(this.#keys.sessionPrefix), Buffer.from(sid as string)]);
   }
 
   #named(name: string, table: string, ...args: (Text | number)[]): Promise<readonly unknown[]> {

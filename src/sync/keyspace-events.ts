@@ -8,9 +8,9 @@ export const EVENTS_SETTING = 'notify-keyspace-events';
 
 /**
  * What sessions of every form need: K, channels named by key; g, commands of any type, as DEL and EXPIRE; $ strings; h hashes;
- * x expired; e evicted.
+ * x expired; e evicted. And what the tables need: h; z sorted sets.
  */
-const NEEDED = 'Kg$hxe';
+const NEEDED = 'Kg$hzxe';
 /** A stands for all of these. */
 const ALL_CLASSES = 'g$lshzxetd';
 

@@ -1,6 +1,6 @@
 #!lua name=session_gateway
 -- The Redis function library of the session gateway (docs/redis.md, "Function library").
--- version: 1
+-- version: 2
 --
 -- Each call changes one record and appends to the feed in one atomic step. Its keys are the record's and the
 -- feed's; its arguments are checked first, and an error says what was found and what is allowed, but never a
@@ -16,6 +16,12 @@ local SID_MAX = 1024
 local NAME_MAX = 256
 local FACT_MAX = 24
 local JSON_MAX = 4096
+-- As many as the kernel's tables hold.
+local FACTS_MAX = 4096
+local DENIED_MAX = 262144
+-- Revocations that have ended are removed by later ones: so many at a time, and so late that no gateway's clock needs them.
+local ENDED_PAGE = 1000
+local ENDED_AFTER_MS = 60000
 local BACKEND_FIELD = 'backend'
 -- 100 years; 9999-12-31T23:59:59.999Z
 local TTL_MAX_MS = 3155760000000
@@ -141,48 +147,64 @@ end)
 
 local STATES = {active = true, draining = true, down = true}
 
+-- The two halves of an address, 16 bits each; nil where it isn't one.
 local function ipv4(text)
   local parts = {text:match('^(%d+)%.(%d+)%.(%d+)%.(%d+)$')}
-  if #parts ~= 4 then return false end
+  if #parts ~= 4 then return nil end
   for _, part in ipairs(parts) do
-    if #part > 3 or tonumber(part) > 255 or part:find('^0%d') then return false end
+    if #part > 3 or tonumber(part) > 255 or part:find('^0%d') then return nil end
   end
-  return true
+  return parts[1] * 256 + parts[2], parts[3] * 256 + parts[4]
 end
 
--- RFC 4291, section 2.2: eight groups, the last two also as IPv4; one run of zeros as '::'.
+-- The groups between colons; the last two of an address also as IPv4.
+local function groups_of(text, ends_address)
+  local groups = {}
+  local rest = text
+  while rest ~= '' do
+    local group, more = rest:match('^([^:]+):(.+)$')
+    group = group or rest
+    if group:find('^%x%x?%x?%x?$') then
+      groups[#groups + 1] = tonumber(group, 16)
+    else
+      local high, low
+      if ends_address and not more then high, low = ipv4(group) end
+      if not high then return nil end
+      groups[#groups + 1] = high
+      groups[#groups + 1] = low
+    end
+    rest = more or ''
+  end
+  return groups
+end
+
+-- RFC 4291, section 2.2: eight groups; one run of zeros as '::'.
 local function ipv6(text)
   local head, tail = text:match('^(.-)::(.*)$')
-  if tail and tail:find('::', 1, true) then return false end
-  local groups = 0
-  for i, part in ipairs({head or text, tail}) do
-    local last = not tail or i == 2
-    local rest = part
-    while rest ~= '' do
-      local group, more = rest:match('^([^:]+):(.+)$')
-      group = group or rest
-      if group:find('^%x%x?%x?%x?$') then
-        groups = groups + 1
-      elseif not more and last and ipv4(group) then
-        groups = groups + 2
-      else
-        return false
-      end
-      rest = more or ''
-    end
+  if not head then
+    local groups = groups_of(text, true)
+    return groups and #groups == 8 and groups or nil
   end
-  if head then return groups <= 7 end
-  return groups == 8
+  if tail:find('::', 1, true) then return nil end
+  local groups, last = groups_of(head, false), groups_of(tail, true)
+  if not groups or not last or #groups + #last > 7 then return nil end
+  for _ = #groups + #last + 1, 8 do groups[#groups + 1] = 0 end
+  for _, group in ipairs(last) do groups[#groups + 1] = group end
+  return groups
 end
 
-local function is_address(text)
+-- An address and port in the one form that equal ones share; nil for anything else.
+local function plain_address(text)
   local host, port = text:match('^%[(.+)%]:(%d+)$')
-  local valid = host and ipv6(host)
+  local groups = host and ipv6(host)
   if not host then
     host, port = text:match('^([%d.]+):(%d+)$')
-    valid = host and ipv4(host)
+    local high, low
+    if host then high, low = ipv4(host) end
+    groups = high and {0, 0, 0, 0, 0, 65535, high, low}
   end
-  return valid and port:find('^[1-9]') and #port <= 5 and tonumber(port) <= 65535
+  if not groups or not port:find('^[1-9]') or #port > 5 or tonumber(port) > 65535 then return nil end
+  return table.concat(groups, ':') .. ' ' .. port
 end
 
 local function shown(value)
@@ -202,7 +224,7 @@ end
 local BACKEND_FIELDS = {
   {'id', 'an integer from 1 to 65535', whole(1, 65535)},
   {'address', 'an IP literal and a port, as 10.0.0.11:8080 or [2001:db8::11]:8080', function(value)
-    return type(value) == 'string' and is_address(value)
+    return type(value) == 'string' and plain_address(value) ~= nil
   end},
   {'state', 'active, draining or down', function(value) return type(value) == 'string' and STATES[value] == true end},
   {'weight', 'an integer from 0 to 65535', whole(0, 65535)},
@@ -239,6 +261,16 @@ local function ids_key(key)
   return key:sub(1, -2) .. '-ids'
 end
 
+-- Calls `visit` with the name and the entry of each other backend that can be understood, until it returns something.
+local function among_others(keys, backend_name, visit)
+  local backends = redis.call('HGETALL', keys[1])
+  for i = 1, #backends, 2 do
+    local other = backends[i] ~= backend_name and parse_object(backends[i + 1])
+    local found = other and visit(backends[i], other)
+    if found then return found end
+  end
+end
+
 -- The id is the name's for ever; a name without one gets one that no other name has or had.
 local function check_id(keys, backend_name, id)
   local own = redis.call('HGET', ids_key(keys[1]), backend_name)
@@ -253,13 +285,29 @@ local function check_id(keys, backend_name, id)
     end
   end
   -- Entries made by hand have no id on record.
-  local backends = redis.call('HGETALL', keys[1])
-  for i = 1, #backends, 2 do
-    local other = backends[i] ~= backend_name and parse_object(backends[i + 1])
-    if other and other.id == id then
-      return string.format('id: found %d, which is the id of %s; allowed: one never used', id, shown(backends[i]))
+  return among_others(keys, backend_name, function(other_name, other)
+    if other.id == id then
+      return string.format('id: found %d, which is the id of %s; allowed: one never used', id, shown(other_name))
     end
-  end
+  end)
+end
+
+local function check_address(keys, backend_name, address)
+  local plain = plain_address(address)
+  return among_others(keys, backend_name, function(other_name, other)
+    if type(other.address) == 'string' and plain_address(other.address) == plain then
+      local found = string.format('address: found %s, which is the address of %s', address, shown(other_name))
+      return found .. '; allowed: one of its own'
+    end
+  end)
+end
+
+-- With no weight at all there would be no place for anyone.
+local function check_weight(keys, backend_name)
+  local is_weighted = among_others(keys, backend_name, function(_, other)
+    return other.weight == nil or (type(other.weight) == 'number' and other.weight > 0)
+  end)
+  if not is_weighted then return 'weight: found 0 for all backends, allowed: over 0 for at least one' end
 end
 
 -- Always in the same order; fields that this version doesn't know are kept.
@@ -279,23 +327,31 @@ local function encode_backend(backend)
   return '{' .. table.concat(parts, ',') .. '}'
 end
 
+-- Also: the fields that are new or other than before.
 local function merged_backend(keys, args)
   local stored = redis.call('HGET', keys[1], args[1])
-  local backend = stored and parse_object(stored) or {}
+  local former = stored and parse_object(stored) or {}
+  local backend, changed = {}, {}
+  for field, value in pairs(former) do backend[field] = value end
   for field, value in pairs({state = 'active', weight = 100, shed = 0}) do
     if backend[field] == nil then backend[field] = value end
   end
   if backend.id == nil then backend.id = tonumber(redis.call('HGET', ids_key(keys[1]), args[1]) or nil) end
-  for field, value in pairs(parse_object(args[2])) do backend[field] = value end
-  return backend
+  for field, value in pairs(parse_object(args[2])) do
+    changed[field] = value ~= former[field]
+    backend[field] = value
+  end
+  return backend, changed
 end
 
 register('backend_patch', {'name', 'JSON of the fields to change'}, function(keys, args)
   local wrong = name('name', args[1]) or key_ends('backends', keys[1], 'backends') or key_type(keys[1], 'hash')
     or key_type(ids_key(keys[1]), 'hash') or check_patch(args[2])
   if wrong then return wrong end
-  local backend = merged_backend(keys, args)
+  local backend, changed = merged_backend(keys, args)
   return check_backend(backend) or check_id(keys, args[1], backend.id)
+    or changed.address and check_address(keys, args[1], backend.address)
+    or changed.weight and backend.weight == 0 and check_weight(keys, args[1])
 end, function(keys, args)
   local backend = merged_backend(keys, args)
   local json = encode_backend(backend)
@@ -321,9 +377,16 @@ register('session_deny', {'cookie hash', 'until'}, function(keys, args)
   if #args[1] ~= 32 or not args[1]:find('^[0-9a-f]+$') then
     return 'cookie hash: found other text, allowed: 32 hexadecimal digits in lower case'
   end
-  return integer('until', args[2], 0, TIME_MAX_MS) or key_type(keys[1], 'zset')
+  local wrong = integer('until', args[2], 0, TIME_MAX_MS) or key_type(keys[1], 'zset')
+  if wrong or args[2] == '0' or redis.call('ZSCORE', keys[1], args[1]) then return wrong end
+  local count = redis.call('ZCOUNT', keys[1], decimal(now_ms()), '+inf')
+  if count >= DENIED_MAX then
+    return string.format('found %d denied sessions already, allowed: at most %d', count, DENIED_MAX)
+  end
 end, function(keys, args)
   local id = append(keys[2], 'op', 'denied', 'hash', args[1], 'until', args[2])
+  local ended = redis.call('ZRANGEBYSCORE', keys[1], '-inf', decimal(now_ms() - ENDED_AFTER_MS), 'LIMIT', 0, ENDED_PAGE)
+  if #ended > 0 then redis.call('ZREM', keys[1], unpack(ended)) end
   if args[2] == '0' then
     redis.call('ZREM', keys[1], args[1])
   else
@@ -340,7 +403,10 @@ local function check_fact(keys, args)
 end
 
 register('fact_set', {'name', 'value'}, function(keys, args)
-  return check_fact(keys, args) or bytes('value', args[2], 0, FACT_MAX)
+  local wrong = check_fact(keys, args) or bytes('value', args[2], 0, FACT_MAX)
+  if wrong or redis.call('HEXISTS', keys[1], args[1]) == 1 then return wrong end
+  local count = redis.call('HLEN', keys[1])
+  if count >= FACTS_MAX then return string.format('found %d facts already, allowed: at most %d', count, FACTS_MAX) end
 end, function(keys, args)
   local id = append(keys[2], 'op', 'fact', 'name', args[1])
   redis.call('HSET', keys[1], args[1], args[2])

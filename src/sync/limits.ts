@@ -19,5 +19,17 @@ export const BACKENDS_MAX = BACKEND_ID_MAX;
 /** The names and values of those hashes, bytes: 65,535 backends with names of 60. */
 export const BACKENDS_MAX_BYTES = 9 * 2 ** 20;
 export const BACKEND_IDS_MAX_BYTES = 4 * 2 ** 20;
+/** Hexadecimal digits of a cookie hash. */
+export const COOKIE_HASH_DIGITS = 32;
+/** Members of the sorted set of revoked sessions, those that are over included; four times what a gateway holds. */
+export const DENIED_MEMBERS_MAX = 2 ** 20;
+/** The value of a fact, bytes. */
+export const FACT_VALUE_MAX_BYTES = 24;
+/** Entries of the facts' hash, and of that of their ids; twice what a gateway holds. */
+export const FACTS_MAX = 8192;
+/** The names and values of each of those hashes, bytes: as many as a gateway holds, with the longest names. */
+export const FACTS_MAX_BYTES = 1.25 * 2 ** 20;
+/** The id of a feed entry as text, bytes. */
+export const STREAM_ID_MAX_BYTES = 41;
 /** One reply of Redis, bytes. Above a full page, a full reply of the feed and both hashes, however long their parts are. */
 export const REPLY_MAX_BYTES = 16 * 2 ** 20;

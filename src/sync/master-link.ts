@@ -10,14 +10,15 @@
 import type { Argument, Connection } from './connection.ts';
 import { SyncError } from './errors.ts';
 import { channelPrefix } from './keyspace-events.ts';
-import { BACKEND_ENTRY_MAX_BYTES, BACKENDS_MAX, BACKENDS_MAX_BYTES, NAME_MAX_BYTES, SID_MAX_BYTES } from './limits.ts';
+import { SID_MAX_BYTES } from './limits.ts';
 import { OrderedReader } from './ordered-reader.ts';
 import { asPage, escapeGlob, pageArguments, type SessionsOptions } from './pages.ts';
 import { type PendingKey, PendingKeys } from './pending-keys.ts';
 import { ELSEWHERE } from './records.ts';
+import { asCommand, type KeyRead } from './redis-table.ts';
 import type { RedisMaster } from './redis-target.ts';
 import type { Runtime } from './runtime.ts';
-import { evaluate, HASH_SCRIPT, isNoScript, KEY_SCRIPT, PAGE_SCRIPT } from './scripts.ts';
+import { evaluate, isNoScript, KEY_SCRIPT, PAGE_SCRIPT } from './scripts.ts';
 import { readFacts, type ServerFacts } from './server-facts.ts';
 import { readArguments } from './session-forms.ts';
 import type { Tuning } from './tuning.ts';
@@ -32,8 +33,8 @@ export interface Redirect {
 
 /** What a link brings. None may take long. */
 export interface LinkEvents {
-  /** A change of one key of the backends' tables. */
-  backendsChanged(): void;
+  /** A change of one of `tableKeys`. */
+  tableChanged(key: string): void;
   /** @param redirect null where the node only says that the key isn't its own */
   elsewhere(key: string, redirect: Redirect | null): void;
   /** More keys changed than are remembered. */
@@ -45,8 +46,8 @@ export interface LinkEvents {
 }
 
 export interface LinkParts extends SessionsOptions {
-  /** Keys of the backends' tables. */
-  readonly backendsKeys: readonly string[];
+  /** Keys of the tables that are read as a whole. */
+  readonly tableKeys: readonly string[];
   readonly runtime: Runtime;
   readonly tuning: Tuning;
   readonly events: LinkEvents;
@@ -103,9 +104,9 @@ export class MasterLink {
     // Behind one name there may be two servers for a moment.
     const there = await readFacts(this.#subscriber);
     const prefix = channelPrefix(this.master.options('').db ?? 0);
-    const backends = new Set(this.#parts.backendsKeys.map((key) => prefix + key));
-    await this.#subscriber.listen([`${prefix}${escapeGlob(this.#parts.prefix)}*`], [...backends], (channel) =>
-      this.#changed(channel, prefix.length, backends),
+    const tables = new Map(this.#parts.tableKeys.map((key) => [prefix + key, key]));
+    await this.#subscriber.listen([`${prefix}${escapeGlob(this.#parts.prefix)}*`], [...tables.keys()], (channel) =>
+      this.#changed(channel, prefix.length, tables),
     );
     this.#subscriber.expectNothing();
     this.facts = await this.#readFacts();
@@ -178,12 +179,20 @@ export class MasterLink {
     return this.#pending.settled(this.#ended.signal);
   }
 
-  /** One of the backends' tables: name, value, name, value, … @throws SyncError */
-  hash(key: string): Promise<Buffer[]> {
-    const bounds = [BACKENDS_MAX, NAME_MAX_BYTES, BACKEND_ENTRY_MAX_BYTES, BACKENDS_MAX_BYTES];
+  /**
+   * Reads of a table.
+   * @param asking the key is on its way to this node of the cluster
+   * @throws SyncError
+   */
+  read(read: KeyRead, asking = false): Promise<unknown> {
     return this.#reader.send(
-      (connection) => evaluate(connection, HASH_SCRIPT, [key], bounds),
-      (reply) => reply as Buffer[],
+      (connection) => {
+        if (!asking) return evaluate(connection, read.script, [read.key], read.args);
+        // It is for one command only. Its failure is that of the next command.
+        connection.call('ASKING').catch(() => undefined);
+        return connection.call(...asCommand(read));
+      },
+      (reply) => reply,
     );
   }
 
@@ -209,10 +218,11 @@ export class MasterLink {
     return this.#reader.send(readFacts, (facts) => facts);
   }
 
-  #changed(channel: Buffer, prefixLength: number, backends: ReadonlySet<string>): void {
+  #changed(channel: Buffer, prefixLength: number, tables: ReadonlyMap<string, string>): void {
     this.counts.events += 1;
-    if (backends.has(channel.toString('utf8'))) {
-      this.#parts.events.backendsChanged();
+    const table = tables.get(channel.toString('utf8'));
+    if (table !== undefined) {
+      this.#parts.events.tableChanged(table);
       return;
     }
     // No session has a longer key.
@@ -276,7 +286,7 @@ function runId({ dataIdentity }: ServerFacts): string | undefined {
 }
 
 /** @returns where an error that Redis answered leads to; null where it leads nowhere */
-function redirectOf(error: unknown): Redirect | null {
+export function redirectOf(error: unknown): Redirect | null {
   const match = error instanceof SyncError ? /: (MOVED|ASK) \d+ (\S+)$/.exec(error.message) : null;
   return match === null ? null : { node: match[2] as string, once: match[1] === 'ASK' };
 }

@@ -13,9 +13,11 @@ import { SyncError } from './errors.ts';
 import { hashSlot } from './hash-slot.ts';
 import { missingEvents } from './keyspace-events.ts';
 import { LocalVersions } from './local-versions.ts';
-import { type LinkParts, MasterLink, type Redirect } from './master-link.ts';
+import { type LinkParts, MasterLink, type Redirect, redirectOf } from './master-link.ts';
 import { CURSOR_START, type SessionsOptions } from './pages.ts';
+import type { KeyRead, RedisTable } from './redis-table.ts';
 import type { RedisMaster, RedisTarget } from './redis-target.ts';
+import { Reread } from './reread.ts';
 import { Backoff, type Runtime, sleep } from './runtime.ts';
 import type { Snapshot, SnapshotPage, SnapshotSource } from './snapshot.ts';
 import type { Version } from './table.ts';
@@ -46,9 +48,6 @@ export interface NotificationsEvents {
   slotsMoved(): void;
   /** @param missing flags of notify-keyspace-events that a master lacks; null where it can't be asked. Called when it changes. */
   eventsMissing(missing: string | null): void;
-  /** Name, value, name, value, … of `gateway:backends` and of `gateway:backend-ids`. */
-  backends(table: readonly Buffer[], ids: readonly Buffer[]): void;
-  backendsUnreadable(error: SyncError): void;
   /** Queues a key as it was read. @returns whether it is a session */
   apply(key: Buffer, value: Buffer | null, ends: number, version: Version): boolean;
   flush(): void;
@@ -58,8 +57,15 @@ export interface NotificationsEvents {
 
 export interface NotificationsOptions extends SessionsOptions {
   readonly redis: RedisTarget;
-  readonly backendsKey: string;
-  readonly backendIdsKey: string;
+  /** Read as a whole after each change of one of their keys. */
+  readonly tables: readonly RedisTable[];
+}
+
+/** A table, and how often a reading of it has ended, or could not be carried out. */
+interface ReadTable {
+  readonly table: RedisTable;
+  readonly reread: Reread;
+  ended: number;
 }
 
 /** How often a round looks whether keys that went from one node to another have arrived. */
@@ -98,10 +104,10 @@ export class Notifications implements SnapshotSource {
   #missing: string | null | undefined;
   #slotsMoved = false;
   #snapshots = 0;
-  #backendsWanted = false;
-  #backendsReading: Promise<void> | null = null;
+  readonly #tables: readonly ReadTable[];
   readonly #allConnected = new Waiters<null>();
-  readonly #backendsRead = new Waiters<null>();
+  /** For each table, how many readings must have ended. */
+  readonly #tablesRead = new Waiters<readonly number[]>();
   readonly #rounds = new Waiters<number>();
 
   constructor(options: NotificationsOptions, runtime: Runtime, tuning: Tuning, events: NotificationsEvents) {
@@ -110,14 +116,19 @@ export class Notifications implements SnapshotSource {
     this.#tuning = tuning;
     this.#events = events;
     this.#versions = new LocalVersions(runtime);
+    this.#tables = options.tables.map((table) => {
+      const one: ReadTable = { table, reread: new Reread(() => this.#readTable(one)), ended: 0 };
+      return one;
+    });
+    const byKey = new Map(this.#tables.flatMap(({ table, reread }) => table.keys.map((key) => [key, reread])));
     this.#linkParts = {
       prefix: options.prefix,
       backend: options.backend,
-      backendsKeys: [options.backendsKey, options.backendIdsKey],
+      tableKeys: [...byKey.keys()],
       runtime,
       tuning,
       events: {
-        backendsChanged: () => this.#readBackends(),
+        tableChanged: (key) => byKey.get(key)?.want(),
         elsewhere: (key, redirect) => this.#handOver(key, redirect),
         overflow: () => this.#gap('overflow'),
         apply: (key, value, ends) => events.apply(key, value, ends, this.#versions.next()),
@@ -184,9 +195,10 @@ export class Notifications implements SnapshotSource {
       close: () => {
         this.#snapshots -= 1;
       },
-      readBackends: (of) => {
-        const read = this.#backendsRead.wait(null, of);
-        this.#readBackends();
+      readTables: (of) => {
+        const wanted = this.#tables.map(({ ended }) => ended + 1);
+        const read = this.#tablesRead.wait(wanted, of);
+        this.#readTables();
         return read;
       },
       caughtUp: (of) => {
@@ -214,6 +226,7 @@ export class Notifications implements SnapshotSource {
     const round = this.#round;
     this.#follow(await this.#options.redis.masters(signal), signal);
     if (!this.#connected) return;
+    for (const { reread } of this.#tables) if (reread.failed) reread.want();
     // One that runs may have read them at the old owner, or not at all.
     if (this.#slotsMoved && this.#snapshots === 0) {
       this.#slotsMoved = false;
@@ -240,8 +253,8 @@ export class Notifications implements SnapshotSource {
       const handedOver = this.#handedOver;
       const settled = await Promise.allSettled(links.map((link) => link.settled()));
       if (settled.some(({ status }) => status === 'rejected')) return false;
-      await this.#backendsReading;
-      if (handedOver === this.#handedOver && this.#homeless.size === 0) return !this.#backendsWanted;
+      const tables = await Promise.all(this.#tables.map(({ reread }) => reread.caughtUp()));
+      if (handedOver === this.#handedOver && this.#homeless.size === 0) return tables.every(Boolean);
     }
     return false;
   }
@@ -327,7 +340,7 @@ export class Notifications implements SnapshotSource {
     if (this.#connected || this.#followed.size === 0 || this.#links().length < this.#followed.size) return;
     this.#connected = true;
     this.#events.connected(this.#followed.size);
-    this.#readBackends();
+    this.#readTables();
     this.#allConnected.resolve(() => true);
     this.#wake.abort();
   }
@@ -361,45 +374,49 @@ export class Notifications implements SnapshotSource {
     return undefined;
   }
 
-  /** Reads the backends, and once more where they change meanwhile. */
-  #readBackends(): void {
-    this.#backendsWanted = true;
-    this.#backendsReading ??= this.#readBackendsNow()
-      .catch((error: unknown) => this.#events.failed(error))
-      .finally(() => {
-        this.#backendsReading = null;
-      });
+  #readTables(): void {
+    for (const { reread } of this.#tables) reread.want();
   }
 
-  async #readBackendsNow(): Promise<void> {
-    while (this.#backendsWanted && this.#connected) {
-      this.#backendsWanted = false;
-      const keys = [this.#options.backendsKey, this.#options.backendIdsKey];
-      const replies = await Promise.allSettled(keys.map((key) => this.#readHash(key)));
-      const failed = replies.find((reply) => reply.status === 'rejected');
-      if (failed === undefined) {
-        const [table, ids] = replies.map((reply) => (reply as PromiseFulfilledResult<Buffer[]>).value);
-        this.#events.backends(table ?? [], ids ?? []);
-      } else if (failed.reason instanceof SyncError && failed.reason.code === 'REDIS_REFUSED') {
-        this.#events.backendsUnreadable(failed.reason);
-      } else {
-        // The link has ended; they are read when it is there again.
-        this.#backendsWanted = true;
-        return;
+  /** @returns false where it is to be tried again */
+  async #readTable(one: ReadTable): Promise<boolean> {
+    const { table } = one;
+    let refusal: SyncError | null = null;
+    try {
+      let over = false;
+      for (let first = true; !over; first = false) {
+        const replies = await Promise.all(table.reads(first).map((read) => this.#readKey(read)));
+        over = table.apply(replies, first);
       }
-      this.#backendsRead.resolve(() => true);
+    } catch (error) {
+      // One whose link has ended, or whose slot has moved on, is read when it is known who has it.
+      if (!(error instanceof SyncError) || error.code === 'REDIS_REPLY') this.#events.failed(error);
+      if (!(error instanceof SyncError) || error.code !== 'REDIS_REFUSED' || redirectOf(error) !== null) return false;
+      refusal = error;
+      table.unreadable(refusal);
     }
+    one.ended += 1;
+    this.#tablesRead.resolve((wanted) => this.#tables.every(({ ended }, i) => ended >= (wanted[i] as number)));
+    return refusal === null;
   }
 
-  async #readHash(key: string): Promise<Buffer[]> {
-    const link = this.#ownerOf(Buffer.from(key));
-    if (link === undefined) throw new SyncError('REDIS_CLOSED', 'nobody has the slot of the backends');
-    return link.hash(key);
+  /** @throws SyncError */
+  async #readKey(read: KeyRead): Promise<unknown> {
+    const owner = this.#ownerOf(Buffer.from(read.key));
+    if (owner === undefined) throw new SyncError('REDIS_CLOSED', `nobody has the slot of ${read.key}`);
+    try {
+      return await owner.read(read);
+    } catch (error) {
+      const redirect = redirectOf(error);
+      const other = redirect === null ? null : this.#followed.get(redirect.node)?.link;
+      if (!other) throw error;
+      return await other.read(read, redirect?.once);
+    }
   }
 }
 
 interface SnapshotParts {
-  readBackends(signal: AbortSignal): Promise<void>;
+  readTables(signal: AbortSignal): Promise<void>;
   caughtUp(signal: AbortSignal): Promise<void>;
   close(): void;
 }
@@ -416,8 +433,8 @@ class NotificationsSnapshot implements Snapshot {
     this.#parts = parts;
   }
 
-  readBackends(signal: AbortSignal): Promise<void> {
-    return this.#parts.readBackends(signal);
+  readTables(signal: AbortSignal): Promise<void> {
+    return this.#parts.readTables(signal);
   }
 
   /** @param cursor `<number of the link>:<cursor of its SCAN>` */

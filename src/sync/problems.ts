@@ -24,11 +24,20 @@ export const PROBLEMS = {
   'feed-expiry': 'a set in the feed expires after the year 9999: taken for the end of that year',
   'feed-denied': 'a denied in the feed has a hash or an until that is missing or malformed: ignored',
   'feed-fact': 'a fact in the feed has a name that is empty or longer than 256 bytes: ignored',
+  'denied-table': 'gateway:denied can not be read: who was known to be revoked stays so, and no one else becomes it',
+  'denied-entry': 'a member of gateway:denied is not 32 hexadecimal digits in lower case: ignored',
+  'facts-table': 'gateway:facts or gateway:fact-ids can not be read: the last known facts stay',
+  'fact-entry':
+    'a fact has a name that is empty or longer than 256 bytes, or a value longer than 24: there is no such fact',
+  'fact-id': 'a fact has no feed entry id in gateway:fact-ids, or one that is malformed: its version is 0',
   'backends-table': 'gateway:backends or gateway:backend-ids can not be read: the last known backends stay',
-  'backend-entry': 'an entry of gateway:backends is malformed: its last good value stays, where there is one',
+  'backend-entry':
+    'an entry of gateway:backends is malformed: it is on no ring; its last good address stays, where there is one',
   'backend-field': 'an entry of gateway:backends has a field that this version does not know: ignored',
-  'backend-id': 'two entries of gateway:backends claim one id: only one of them is used',
+  'backend-id': 'two entries of gateway:backends claim one id: one of them is used, the other is malformed',
   'table-full': 'the session table is full: sessions were not stored',
+  'denied-full': 'more sessions are revoked than a gateway holds, 262,144: those beyond are not denied',
+  'facts-full': 'there are more facts than a gateway holds, 4,096: those beyond are not found',
 } as const;
 
 export type ProblemKind = keyof typeof PROBLEMS;

@@ -193,7 +193,7 @@ export class Resync {
     try {
       signal.throwIfAborted();
       this.#events.begin();
-      await snapshot.readBackends(signal);
+      await snapshot.readTables(signal);
       await this.#readPages(snapshot, progress, signal);
       await snapshot.caughtUp(signal);
       signal.throwIfAborted();

@@ -1,5 +1,5 @@
 /**
- * The scripts that read sessions on the server's side, and how one is run. May be imported by every floor above.
+ * The scripts that read sessions and tables on the server's side, and how one is run. May be imported by every floor above.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -22,8 +22,10 @@ export const PAGE_SCRIPT = script('./record.lua', './page.lua');
 export const KEY_SCRIPT = script('./record.lua', './key.lua');
 /** The feed's stream, in numbers. */
 export const STREAM_SCRIPT = script('./stream.lua');
-/** A hash of bounded size. */
+/** A hash of bounded size, or some of it. */
 export const HASH_SCRIPT = script('./hash.lua');
+/** One page of the revoked sessions. */
+export const DENIED_SCRIPT = script('./denied.lua');
 
 /**
  * Runs a script by its digest, and where Redis doesn't know it by its text.

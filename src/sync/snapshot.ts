@@ -12,8 +12,8 @@ export interface SnapshotSource {
 }
 
 export interface Snapshot {
-  /** Resolves once the backends were read and are in the table. @throws the signal's reason */
-  readBackends(signal: AbortSignal): Promise<void>;
+  /** Resolves once backends, revocations and facts were read again and are in the table, or could not be. @throws the signal's reason */
+  readTables(signal: AbortSignal): Promise<void>;
   /**
    * Asks for the page at `cursor`, `CURSOR_START` (pages.ts) for the first one.
    * @throws SyncError

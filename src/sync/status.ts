@@ -42,6 +42,9 @@ export interface SyncStatus {
     /** Names that sessions refer to and that the table doesn't have, at most `UNKNOWN_NAMES_MAX`. */
     readonly unknown: readonly UnknownBackend[];
   };
+  /** What the last reading of `gateway:denied`, and of `gateway:facts`, found; null before it. */
+  readonly denied: TableReading | null;
+  readonly facts: TableReading | null;
   /** Since the start. */
   readonly counts: {
     readonly feed: Readonly<FeedCounts>;
@@ -55,6 +58,16 @@ export interface SyncStatus {
     readonly table: Readonly<FlushCounts>;
     readonly problems: Readonly<Record<ProblemKind, number>>;
   };
+}
+
+/** Of a table as a whole; what single entries of the feed said after it is not in here. */
+export interface TableReading {
+  /** Revocations that are not over, or facts. */
+  readonly entries: number;
+  /** Entries that are none, and were left out. */
+  readonly malformed: number;
+  /** Unix ms */
+  readonly timeMs: number;
 }
 
 export interface NotificationsStatus {

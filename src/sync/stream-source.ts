@@ -58,9 +58,9 @@ class StreamSnapshot implements Snapshot {
     this.#restoreFeed = parts.feed.hurry();
   }
 
-  async readBackends(signal: AbortSignal): Promise<void> {
+  async readTables(signal: AbortSignal): Promise<void> {
     this.#begunIn = await this.#history();
-    await this.#parts.feed.refreshBackends(signal);
+    await this.#parts.feed.readTables(signal);
   }
 
   async ask(cursor: string): Promise<SnapshotPage> {

@@ -10,8 +10,12 @@
  * for a session here, so the memory needed does not grow with their number.
  */
 import { type BackendFault, parseBackends } from './backends.ts';
+import { BackendsTable } from './backends-table.ts';
+import { DeniedTable } from './denied-table.ts';
 import type { SyncError } from './errors.ts';
+import { FactsTable } from './facts-table.ts';
 import { FailureLog } from './failure-log.ts';
+import { FaultLog } from './fault-log.ts';
 import { Feed } from './feed.ts';
 import { type FeedCounts, FeedEntries } from './feed-entries.ts';
 import { EVENTS_SETTING } from './keyspace-events.ts';
@@ -31,7 +35,7 @@ import type { BackendSource } from './session-forms.ts';
 import type { SnapshotSource } from './snapshot.ts';
 import { BACKEND_FAULTS_MAX, type SyncState, type SyncStatus } from './status.ts';
 import { StreamSource } from './stream-source.ts';
-import type { FlushCounts, SessionTable } from './table.ts';
+import { type FlushCounts, noChanges, type SessionTable } from './table.ts';
 import { DEFAULT_TUNING, type Tuning } from './tuning.ts';
 import { formatStreamId } from './versions.ts';
 
@@ -81,6 +85,7 @@ export class Sync {
   readonly #problems: Problems;
   readonly #failures: FailureLog;
   readonly #backends = new KnownBackends();
+  readonly #tables: { readonly backends: BackendsTable; readonly denied: DeniedTable; readonly facts: FactsTable };
   readonly #records: Records;
   readonly #following: Following;
   readonly #resync: Resync;
@@ -100,11 +105,12 @@ export class Sync {
   #refused = 0;
   #refusedSinceBegin = 0;
   #faults: readonly BackendFault[] = [];
+  readonly #faultLog: FaultLog;
   #lastResync: SyncStatus['lastResync'] = null;
   #pages = 0;
   #resyncsFailed = 0;
   readonly #resyncs = Object.fromEntries(RESYNC_REASONS.map((reason) => [reason, 0])) as Record<ResyncReason, number>;
-  readonly #changes: FlushCounts = { inserted: 0, replaced: 0, removed: 0, skipped: 0, refused: 0 };
+  readonly #changes: FlushCounts = noChanges();
 
   /** Connects to nothing yet. @throws TypeError, RangeError where an option is impossible */
   constructor(options: SyncOptions) {
@@ -119,8 +125,10 @@ export class Sync {
     this.#runtime = runtime;
     this.#problems = new Problems(runtime, log);
     this.#failures = new FailureLog(runtime, log);
+    this.#faultLog = new FaultLog(runtime, log);
     const parts = { table, backends: this.#backends, problems: this.#problems };
     this.#records = new Records({ ...parts, ...sessions });
+    this.#tables = this.#newTables(parts, tuning);
     const redis = redisTarget(options.redis, runtime);
     this.#following =
       feed.from === 'notifications' ? this.#byNotifications(redis, tuning) : this.#byStream(redis, tuning, parts);
@@ -178,6 +186,8 @@ export class Sync {
       resync: this.#resync.progress,
       lastResync: this.#lastResync,
       backends: { known: this.#backends.byName.size, faults: this.#faults, unknown: this.#backends.unknown() },
+      denied: this.#tables.denied.last,
+      facts: this.#tables.facts.last,
       counts: {
         feed: { ...this.#following.entries },
         connections: this.#following.follower.connections,
@@ -196,36 +206,48 @@ export class Sync {
     return this.#behind || this.#lacks() ? 'resyncing' : 'following';
   }
 
+  #newTables(parts: { readonly table: SessionTable; readonly problems: Problems }, { deniedPageSize }: Tuning) {
+    const { names } = this.#options;
+    const common = { ...parts, runtime: this.#runtime, flush: () => this.#flush() };
+    const readable =
+      (event: string) =>
+      (why: SyncError | null): void => {
+        if (why === null) this.#failures.over(event);
+        else this.#failures.note(event, why);
+      };
+    return {
+      backends: new BackendsTable(names, {
+        read: (table, ids) => this.#setBackends(table, ids),
+        unreadable: (error) => this.#backendsUnreadable(error),
+      }),
+      denied: new DeniedTable(names, { ...common, pageSize: deniedPageSize, readable: readable('denied-unreadable') }),
+      facts: new FactsTable(names, { ...common, readable: readable('facts-unreadable') }),
+    };
+  }
+
   #byStream(
     redis: RedisTarget,
     tuning: Tuning,
     parts: { table: SessionTable; backends: KnownBackends; problems: Problems },
   ): Following {
     const runtime = this.#runtime;
-    const { feed, names, sessions, log } = this.#options;
+    const { feed, sessions, log } = this.#options;
     const { stream } = feed;
     const underWay = new PagesUnderWay();
     const entries = new FeedEntries({ ...parts, pages: underWay });
-    const follower = new Feed(
-      { redis, stream, backendsKey: `${names}backends`, backendIdsKey: `${names}backend-ids` },
-      runtime,
-      tuning,
-      {
-        connected: () => {
-          this.#failures.over('feed-failed');
-          log('info', 'connected', { feed: stream });
-        },
-        failed: (error) => this.#failures.note('feed-failed', error),
-        gap: (kind) => this.#gap(kind),
-        backends: (table, ids) => this.#setBackends(table, ids),
-        backendsUnreadable: (error) => this.#backendsUnreadable(error),
-        apply: (read) => {
-          entries.apply(read, runtime.wallMs());
-          this.#flush();
-        },
-        atEnd: (monotonicMs) => this.#atEnd(monotonicMs),
+    const follower = new Feed({ redis, stream }, this.#tables, runtime, tuning, {
+      connected: () => {
+        this.#failures.over('feed-failed');
+        log('info', 'connected', { feed: stream });
       },
-    );
+      failed: (error) => this.#failures.note('feed-failed', error),
+      gap: (kind) => this.#gap(kind),
+      apply: (read) => {
+        entries.apply(read, runtime.wallMs());
+        this.#flush();
+      },
+      atEnd: (monotonicMs) => this.#atEnd(monotonicMs),
+    });
     const apply = (page: Page): number => {
       const number = this.#records.apply(page);
       this.#flush();
@@ -244,9 +266,9 @@ export class Sync {
   }
 
   #byNotifications(redis: RedisTarget, tuning: Tuning): Following {
-    const { names, sessions, log } = this.#options;
+    const { sessions, log } = this.#options;
     const follower = new Notifications(
-      { redis, ...sessions, backendsKey: `${names}backends`, backendIdsKey: `${names}backend-ids` },
+      { redis, ...sessions, tables: Object.values(this.#tables) },
       this.#runtime,
       tuning,
       {
@@ -258,8 +280,6 @@ export class Sync {
         gap: (kind) => this.#gap(kind),
         slotsMoved: () => this.#resync.request('reconcile'),
         eventsMissing: (missing) => this.#eventsMissing(missing),
-        backends: (table, ids) => this.#setBackends(table, ids),
-        backendsUnreadable: (error) => this.#backendsUnreadable(error),
         apply: (key, value, ends, version) => this.#records.applyKey(key, value, ends, version),
         flush: () => this.#flush(),
         atEnd: (monotonicMs) => {
@@ -286,7 +306,7 @@ export class Sync {
       log('info', 'events-sent', { setting: EVENTS_SETTING });
     } else if (missing === null) {
       const meaning =
-        'Redis does not tell this user whether it sends notifications: see that it has K and A, or Kg$hxe';
+        'Redis does not tell this user whether it sends notifications: see that it has K and A, or Kg$hzxe';
       log('warn', 'events-unknown', { setting: EVENTS_SETTING, meaning });
     } else {
       const meaning =
@@ -305,10 +325,11 @@ export class Sync {
     this.#resync.request(kind === 'start' ? 'start' : 'gap');
   }
 
-  #setBackends(entries: readonly Buffer[], ids: readonly Buffer[]): void {
+  #setBackends(entries: readonly (Buffer | null)[], ids: readonly (Buffer | null)[]): void {
     const { backends, faults } = parseBackends(entries, ids, this.#backends.byName);
     for (const { kind } of faults) this.#problems.count(kind);
     this.#faults = faults.slice(0, BACKEND_FAULTS_MAX);
+    this.#faultLog.note(faults);
     this.#failures.over('backends-unreadable');
     this.#noteWhetherEmpty(entries.length === 0);
     this.#table.setBackends(backends);
@@ -355,7 +376,9 @@ export class Sync {
   #flush(): void {
     const counts = this.#table.flush();
     for (const key of Object.keys(counts) as (keyof FlushCounts)[]) this.#changes[key] += counts[key];
-    if (counts.refused > 0) this.#problems.count('table-full', counts.refused);
+    this.#problems.count('table-full', counts.refused);
+    this.#problems.count('denied-full', counts.deniedRefused);
+    this.#problems.count('facts-full', counts.factsRefused);
     this.#refused += counts.refused;
     this.#refusedSinceBegin += counts.refused;
     this.#problems.report();

@@ -2,7 +2,7 @@
  * The session table as the sync sees it: a port. In production it is the kernel's maps
  * (src/gateway/kernel/session-table.ts); the tests also use one in memory.
  *
- * Changes are queued by `put` and `remove` and take effect, in order, at `flush`. A change whose version is
+ * Changes are queued (`put` to `removeFact`) and take effect, in order, at `flush`. A change whose version is
  * older than what the table holds for that session in the same generation is skipped, so that a
  * snapshot page and the feed may arrive in any order.
  */
@@ -13,7 +13,7 @@ export interface Version {
   readonly seq: number;
 }
 
-/** What one `flush` did, in sessions. */
+/** What one `flush` did: in sessions, and from `denied` on in revocations and facts. */
 export interface FlushCounts {
   inserted: number;
   replaced: number;
@@ -22,6 +22,31 @@ export interface FlushCounts {
   skipped: number;
   /** Not stored because the table is full. */
   refused: number;
+  /** Revocations stored, or stored again. */
+  denied: number;
+  /** Revocations that were held and are gone: allowed, or over and collected. */
+  allowed: number;
+  /** Not stored because there are as many as the table takes. */
+  deniedRefused: number;
+  /** Facts stored or removed. */
+  facts: number;
+  /** Not stored because there are as many as the table takes. */
+  factsRefused: number;
+}
+
+export function noChanges(): FlushCounts {
+  return {
+    inserted: 0,
+    replaced: 0,
+    removed: 0,
+    skipped: 0,
+    refused: 0,
+    denied: 0,
+    allowed: 0,
+    deniedRefused: 0,
+    facts: 0,
+    factsRefused: 0,
+  };
 }
 
 export type BackendState = 'active' | 'draining' | 'down';
@@ -50,6 +75,20 @@ export interface SessionTable {
   put(hash: string, version: Version, expiresMs: number, backendId: number): void;
   /** Queues the removal of a session; of `version` the same holds. */
   remove(hash: string, version: Version): void;
+  /**
+   * Queues a revocation: lookups of this session, held or not, are answered with DENIED until then.
+   * @param hash as in `put`
+   * @param untilMs Unix ms; 0 = allowed again
+   */
+  deny(hash: string, untilMs: number): void;
+  /**
+   * Queues a fact. Skipped when one of a newer version is held, in the same telling (`beginFacts`).
+   * @param nameHash first 16 bytes of SHA-256(name), 32 hexadecimal digits
+   * @param value 0 to 24 bytes, read during the call
+   */
+  putFact(nameHash: string, value: Uint8Array, version: Version): void;
+  /** Queues the removal of a fact, unless one of a newer version is held. */
+  removeFact(nameHash: string, version: Version): void;
   /** Carries out what is queued. A queue that is full flushes by itself; what that did is part of the next `flush`'s counts. */
   flush(): FlushCounts;
   /** New sessions that find a place now; what is dead and not collected yet takes one too. */
@@ -60,7 +99,17 @@ export interface SessionTable {
   /** Sessions of older generations are gone, all at one moment, and the table is ready. */
   commitGeneration(): void;
 
-  /** Makes these the known backends, all at one moment. */
+  /**
+   * From now on all revocations are told anew, by `deny`, up to `endDenied`: then those that weren't are gone, all at one
+   * moment. A telling that is begun again is given up.
+   */
+  beginDenied(): void;
+  endDenied(): void;
+  /** The same for the facts. */
+  beginFacts(): void;
+  endFacts(): void;
+
+  /** Makes these the known backends, and their ring the one in force, all at one moment. */
   setBackends(backends: readonly Backend[]): void;
   /** The table is what Redis held at this moment of the monotonic clock (process.hrtime, in ms). */
   markInStep(monotonicMs: number): void;

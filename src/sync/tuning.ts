@@ -16,6 +16,8 @@ export interface Tuning {
   readonly feedCount: number;
   /** COUNT of SCAN in one snapshot page. */
   readonly pageSize: number;
+  /** COUNT of ZSCAN in one page of the revoked sessions. */
+  readonly deniedPageSize: number;
   /** How long one snapshot page may take, ms. */
   readonly pageDeadlineMs: number;
   /** Keys that changed are read so many at once. */
@@ -46,6 +48,7 @@ export const DEFAULT_TUNING: Tuning = {
   replyGraceMs: 2000,
   feedCount: 2000,
   pageSize: 500,
+  deniedPageSize: 2000,
   pageDeadlineMs: 10_000,
   keysAtOnce: 2000,
   pendingKeysMax: 100_000,

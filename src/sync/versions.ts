@@ -19,6 +19,11 @@ export const VERSION_SEQ_MAX = 2 ** 20 - 1;
 
 const ID = /^(\d{1,20})-(\d{1,20})$/;
 
+/** Whether it is an id as Redis writes it. */
+export function isStreamId(bytes: Buffer): boolean {
+  return ID.test(bytes.toString('latin1'));
+}
+
 /** @throws SyncError REDIS_REPLY where `text` is not an id as Redis writes it */
 export function parseStreamId(text: string | Buffer): StreamId {
   const match = ID.exec(text.toString('latin1'));

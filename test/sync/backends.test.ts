@@ -13,6 +13,9 @@ function parse(entries: Record<string, string>, ids: Record<string, number> = {}
 const entry = (id: number, more = ''): string => `{"id":${id},"address":"10.0.0.${id}:80"${more}}`;
 const names = (backends: readonly Backend[]): string[] => backends.map(({ name, id }) => `${name}=${id}`);
 
+const understood = (entries: Record<string, string>): Map<string, Backend> =>
+  new Map(parse(entries).backends.map((backend) => [backend.name, backend]));
+
 describe('parseBackends', () => {
   it('takes an entry as the function library writes it', () => {
     const json = '{"id":7,"address":"10.0.0.11:8080","state":"draining","weight":0,"shed":10000}';
@@ -78,10 +81,34 @@ describe('parseBackends', () => {
     expect(faults.map(({ kind }) => kind)).toEqual(['backend-field', 'backend-field']);
   });
 
-  it('keeps the last good value of an entry that became malformed, not of one that is gone', () => {
-    const { backends } = parse({ a: entry(1), b: entry(2) });
-    const lastGood = new Map(backends.map((backend) => [backend.name, backend]));
-    expect(names(parse({ a: 'nonsense' }, {}, lastGood).backends)).toEqual(['a=1']);
+  it('keeps the last good address of an entry that became malformed, with weight 0, and not of one that is gone', () => {
+    const lastGood = understood({ a: entry(1, ',"state":"draining","weight":7,"shed":250'), b: entry(2) });
+    const { backends, faults } = parse({ a: 'nonsense' }, {}, lastGood);
+    expect(backends).toEqual([{ ...lastGood.get('a'), weight: 0 }]);
+    expect(faults).toMatchObject([{ name: 'a', kind: 'backend-entry', keepsLastGood: true }]);
+    expect(parse({ a: 'nonsense' }).faults).toMatchObject([{ name: 'a', keepsLastGood: false }]);
+  });
+
+  it('keeps the last good address of an entry that claims the id of another one', () => {
+    const lastGood = understood({ a: entry(1), b: entry(2) });
+    const claimed = { a: entry(1), b: entry(1) };
+    const { backends, faults } = parse(claimed, {}, lastGood);
+    expect(backends.map(({ name, id, weight }) => [name, id, weight])).toEqual([
+      ['a', 1, 100],
+      ['b', 2, 0],
+    ]);
+    expect(faults).toMatchObject([{ name: 'b', kind: 'backend-id', keepsLastGood: true }]);
+    // Unless that one's id is claimed, too.
+    const { backends: others } = parse({ ...claimed, c: entry(2) }, {}, lastGood);
+    expect(names(others)).toEqual(['a=1', 'c=2']);
+  });
+
+  it('takes a value that is not there since it is too long for malformed', () => {
+    const { backends, faults } = parseBackends([Buffer.from('a'), null], [Buffer.from('a'), null], none);
+    expect(backends).toEqual([]);
+    expect(faults).toMatchObject([
+      { kind: 'backend-entry', message: 'entry: found more, allowed: at most 4096 bytes' },
+    ]);
   });
 
   it('gives an id that two claim to the one that it is recorded for, else to the first name', () => {
@@ -94,7 +121,7 @@ describe('parseBackends', () => {
   });
 
   it("does not let a malformed entry's last good value take the id of one that is understood", () => {
-    const lastGood = new Map(parse({ a: entry(1) }).backends.map((backend) => [backend.name, backend]));
+    const lastGood = understood({ a: entry(1) });
     expect(names(parse({ a: 'nonsense', b: entry(1) }, {}, lastGood).backends)).toEqual(['b=1']);
     expect(names(parse({ a: 'nonsense', b: entry(1) }, { a: 1 }, lastGood).backends)).toEqual(['a=1']);
   });

@@ -18,7 +18,7 @@ import {
 import type { RedisNode } from './redis-node.ts';
 
 const SESSIONS = 200;
-const EVENTS = 'notify-keyspace-events Kg$hxe';
+const EVENTS = 'notify-keyspace-events Kg$hzxe';
 
 let setup: ClusterSetup;
 const running: Running[] = [];

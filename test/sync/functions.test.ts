@@ -246,6 +246,57 @@ describe('backend_patch', () => {
   });
 });
 
+describe('backend_patch, among all backends', () => {
+  it.each([
+    ['10.0.0.1:80', '10.0.0.1:80'],
+    ['10.0.0.1:80', '[::ffff:10.0.0.1]:80'],
+    ['[::ffff:a00:1]:80', '10.0.0.1:80'],
+    ['[2001:db8::1]:80', '[2001:DB8:0:0:0:0:0:1]:80'],
+    ['[2001:db8::1:0:0:1]:80', '[2001:db8:0:0:1::1]:80'],
+  ])('refuses %s where another has it, however it is written', async (address, again) => {
+    await functions.backendPatch('web-1', { id: 1, address });
+    await functions.backendPatch('web-2', { id: 2, address: '10.0.0.2:80' });
+    const before = await dump();
+    for (const refused of [
+      () => functions.backendPatch('web-3', { id: 3, address: again }),
+      () => functions.backendPatch('web-2', { address: again }),
+    ]) {
+      await expect(refused()).rejects.toThrow(`address: found ${again}, which is the address of "web-1"; allowed: one`);
+    }
+    expect(await dump()).toBe(before);
+    // Its own, and one that differs by the port.
+    await functions.backendPatch('web-1', { address: again, weight: 5 });
+    await functions.backendPatch('web-3', { id: 3, address: address.replace(/80$/, '81') });
+  });
+
+  it('gives an address on once its backend is removed', async () => {
+    await functions.backendPatch('web-1', { id: 1, address: '10.0.0.1:80' });
+    await functions.backendRemove('web-1');
+    await functions.backendPatch('web-2', { id: 2, address: '10.0.0.1:80' });
+    expect(await redis.hkeys('gateway:backends')).toEqual(['web-2']);
+  });
+
+  it('refuses a weight of 0 for all, and takes it for some', async () => {
+    const wrong = 'weight: found 0 for all backends, allowed: over 0 for at least one';
+    await expect(functions.backendPatch('web-1', { id: 1, address: '10.0.0.1:80', weight: 0 })).rejects.toThrow(wrong);
+    await functions.backendPatch('web-1', { id: 1, address: '10.0.0.1:80' });
+    await functions.backendPatch('web-2', { id: 2, address: '10.0.0.2:80', weight: 0 });
+    const before = await dump();
+    await expect(functions.backendPatch('web-1', { weight: 0 })).rejects.toThrow(wrong);
+    expect(await dump()).toBe(before);
+    await functions.backendPatch('web-2', { weight: 1 });
+    await functions.backendPatch('web-1', { weight: 0 });
+  });
+
+  it('is not kept from a change by what others wrote by hand', async () => {
+    await functions.backendPatch('web-1', { id: 1, address: '10.0.0.1:80' });
+    await redis.hset('gateway:backends', 'a', 'no', 'b', '{"address":7,"weight":"x","id":"1"}', 'c', '[]', 'd', '{}');
+    await functions.backendPatch('web-1', { address: '10.0.0.2:80', weight: 0 });
+    await functions.backendPatch('web-2', { id: 2, address: '10.0.0.1:80' });
+    expect(await redis.hlen('gateway:backends')).toBe(6);
+  });
+});
+
 describe('backend_remove', () => {
   it('removes the entry, keeps the id and announces it', async () => {
     await functions.backendPatch('web-1', { id: 1, address: '10.0.0.1:80' });
@@ -272,6 +323,41 @@ describe('session_deny', () => {
       ['op', 'denied', 'hash', hash, 'until', '253402300799999'],
       ['op', 'denied', 'hash', hash, 'until', '0'],
     ]);
+  });
+});
+
+describe('session_deny, among all revocations', () => {
+  it('removes those that ended more than a minute ago, a thousand at a time', async () => {
+    const now = Date.now();
+    for (let i = 0; i < 1_500; i++) await redis.zadd('gateway:denied', now - 120_000, cookieHash(`old ${i}`));
+    await redis.zadd('gateway:denied', now - 1_000, cookieHash('just ended'));
+    await functions.sessionDeny(cookieHash('a'), now + 60_000);
+    expect(await redis.zcard('gateway:denied')).toBe(502);
+    await functions.sessionDeny(cookieHash('a'), 0);
+    expect(await redis.zrange('gateway:denied', '0', '-1')).toEqual([cookieHash('just ended')]);
+  });
+
+  it('refuses more than the kernel holds, and still takes back and prolongs', async () => {
+    const fill = "for i = 1, 262143 do redis.call('ZADD', KEYS[1], 253402300799999, string.format('%032x', i)) end";
+    await redis.eval(fill, 1, 'gateway:denied');
+    await functions.sessionDeny(cookieHash('a'), 253_402_300_799_999);
+    await expect(functions.sessionDeny(cookieHash('b'), 253_402_300_799_999)).rejects.toThrow(
+      'found 262144 denied sessions already, allowed: at most 262144',
+    );
+    expect(await redis.zscore('gateway:denied', cookieHash('b'))).toBeNull();
+    await functions.sessionDeny(cookieHash('a'), 253_402_300_799_998);
+    await functions.sessionDeny(cookieHash('a'), 0);
+    await functions.sessionDeny(cookieHash('b'), 253_402_300_799_999);
+  });
+});
+
+describe('fact_set, among all facts', () => {
+  it('refuses more than the kernel holds, and still changes those that are there', async () => {
+    await redis.eval("for i = 1, 4096 do redis.call('HSET', KEYS[1], 'f' .. i, '') end", 1, 'gateway:facts');
+    await expect(functions.factSet('new', '1')).rejects.toThrow('found 4096 facts already, allowed: at most 4096');
+    await functions.factSet('f1', '1');
+    await functions.factRemove('f2');
+    await functions.factSet('new', '1');
   });
 });
 

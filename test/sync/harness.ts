@@ -10,7 +10,7 @@ import type { LogFields } from '../../src/sync/log.ts';
 import type { BackendSource } from '../../src/sync/session-forms.ts';
 import { Sync, type SyncOptions } from '../../src/sync/sync.ts';
 import type { Tuning } from '../../src/sync/tuning.ts';
-import { MemoryTable } from './memory-table.ts';
+import { type HeldFact, MemoryTable } from './memory-table.ts';
 import type { RedisServer } from './redis-server.ts';
 
 export const PREFIX = 'sess:';
@@ -45,6 +45,7 @@ export const TEST_TUNING: Partial<Tuning> = {
   replyGraceMs: 1000,
   feedCount: 100,
   pageSize: 50,
+  deniedPageSize: 10,
   backoffMinMs: 20,
   backoffMaxMs: 100,
   backendsResyncGapMs: 100,
@@ -109,6 +110,38 @@ export async function liveInRedis(
     live.set(cookieHash(key.subarray(prefix.length)), `${id} until ${Math.max(end, 0)}`);
   }
   return live;
+}
+
+/** The revocations in Redis that are not over: cookie hash → Unix ms; in the form of MemoryTable.denied(). */
+export async function deniedInRedis(redis: Redis, nowMs = Date.now()): Promise<Map<string, number>> {
+  const members = await redis.zrange(`${NAMES}denied`, '0', '-1', 'WITHSCORES');
+  const denied = new Map<string, number>();
+  for (let i = 0; i + 1 < members.length; i += 2) {
+    const score = members[i + 1] === 'inf' ? Number.POSITIVE_INFINITY : Number(members[i + 1]);
+    const untilMs = Math.min(Math.floor(score), 253_402_300_799_999);
+    if (/^[0-9a-f]{32}$/.test(members[i] as string) && untilMs > nowMs) denied.set(members[i] as string, untilMs);
+  }
+  return denied;
+}
+
+/** The facts in Redis: hash of the name → `value as of id`. */
+export async function factsInRedis(redis: Redis): Promise<Map<string, string>> {
+  const ids = await redis.hgetall(`${NAMES}fact-ids`);
+  const facts = new Map<string, string>();
+  for (const [name, value] of Object.entries(await redis.hgetall(`${NAMES}facts`))) {
+    if (value.length <= 24) facts.set(cookieHash(name), `${value} as of ${ids[name] ?? '0-0'}`);
+  }
+  return facts;
+}
+
+/** The facts that a table holds, in that form. */
+export function factsIn(table: MemoryTable): Map<string, string> {
+  return new Map(
+    table.factNames().map((nameHash) => {
+      const { value, ms, seq } = table.fact(nameHash) as HeldFact;
+      return [nameHash, `${Buffer.from(value).toString()} as of ${ms}-${seq}`];
+    }),
+  );
 }
 
 /** For one name, without dots. */

@@ -195,6 +195,9 @@ test('feed entries of any kind', async () => {
   const wanted = tally(entries.map(feedProblem));
   expect(counted(started, 'feed-')).toEqual(wanted);
   expect(Object.keys(wanted).length).toBeGreaterThan(6);
+  // An entry without its fields says that the table is to be read, and there nobody is denied.
+  expect(started.table.denied().size).toBeLessThanOrEqual(1);
+  expect(started.table.factNames()).toEqual([]);
   expectGood(started);
   expect(counts.resyncs).toMatchObject({ start: 1, gap: 0 });
 });

@@ -2,12 +2,13 @@ import { expect, it } from 'vitest';
 import { missingEvents, withNeededEvents } from '../../src/sync/keyspace-events.ts';
 
 it.each([
-  ['', 'Kg$hxe'],
+  ['', 'Kg$hzxe'],
   ['KA', ''],
   ['AKE', ''],
   ['EA', 'K'],
-  ['xE', 'Kg$he'],
-  ['xeh$gK', ''],
+  ['xE', 'Kg$hze'],
+  ['xezh$gK', ''],
+  ['Kg$hxe', 'z'],
   ['Kg$lszxetdmn', 'h'],
 ])('of %j is missing %j', (flags, missing) => {
   expect(missingEvents(flags)).toBe(missing);

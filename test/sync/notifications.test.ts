@@ -26,7 +26,7 @@ let redis: Redis;
 const running: Running[] = [];
 
 beforeEach(async () => {
-  server = await RedisServer.start('--notify-keyspace-events', 'Kg$hxe');
+  server = await RedisServer.start('--notify-keyspace-events', 'Kg$hzxe');
   redis = server.client();
   await addBackends(redis, 3);
 });
@@ -298,7 +298,7 @@ describe('a Redis that does not send what is needed', () => {
     const started = start(HASH, { reconcileEveryMs: 200 });
     await untilReady(started);
     await until('told', () => started.lines.some(({ event }) => event === 'events-missing'));
-    expect(started.sync.status().notifications?.missing).toBe('Kg$he');
+    expect(started.sync.status().notifications?.missing).toBe('Kg$hze');
     expect(started.table.inStepMs).toBeNull();
     expect(started.table.live().size).toBe(1);
     await redis.hset('sess:b', 'backend', 'web-2');

@@ -241,6 +241,73 @@ describe('in the backends', () => {
   });
 });
 
+/** A table is read once or twice at the start. */
+function expectAtEachReading(running: Running, kind: ProblemKind, number: number): void {
+  const found = problems(running);
+  expect(Object.keys(found)).toEqual([kind]);
+  expect([number, 2 * number]).toContain(found[kind]);
+}
+
+describe('in the revoked sessions', () => {
+  it('denied-entry', async () => {
+    await redis.zadd('gateway:denied', 'inf', 'A'.repeat(32), 'inf', 'x'.repeat(100_000), 'inf', '', '1', 'over');
+    await redis.zadd('gateway:denied', 'inf', 'a'.repeat(32));
+    const running = await load();
+    expectAtEachReading(running, 'denied-entry', 3);
+    expect(running.table.denied()).toEqual(new Map([['a'.repeat(32), 253_402_300_799_999]]));
+    expect(running.sync.status().denied).toMatchObject({ entries: 1, malformed: 3 });
+  });
+
+  it('denied-table', async () => {
+    await redis.set('gateway:denied', 'x');
+    const running = await load();
+    expect(Object.keys(problems(running))).toEqual(['denied-table']);
+    expect(running.sync.status().lastError?.message).toContain('gateway:denied: WRONGTYPE');
+    expect(running.sync.status()).toMatchObject({ inStepMs: null, denied: null });
+  });
+
+  it('denied-full', async () => {
+    for (const digit of 'abcd') await redis.zadd('gateway:denied', 'inf', digit.repeat(32));
+    const running = await load(new MemoryTable({ denied: 3 }));
+    expectAtEachReading(running, 'denied-full', 1);
+    expect(running.table.denied().size).toBe(3);
+  });
+});
+
+describe('in the facts', () => {
+  it('fact-entry', async () => {
+    await redis.hset('gateway:facts', '', 'x', long, 'x', 'n', 'v'.repeat(25), 'm', 'v'.repeat(1_000_000), 'good', '');
+    await redis.hset('gateway:fact-ids', 'good', '5-1');
+    const running = await load();
+    expectAtEachReading(running, 'fact-entry', 4);
+    expect(running.table.factNames()).toEqual([cookieHash('good')]);
+    expect(running.sync.status().facts).toMatchObject({ entries: 1, malformed: 4 });
+  });
+
+  it('fact-id', async () => {
+    const ids = { a: '5', b: '5-1-1', c: 'x'.repeat(1_000_000), d: '-1-1' };
+    await redis.hset('gateway:facts', { ...ids, c: 'v', e: 'v' });
+    await redis.hset('gateway:fact-ids', ids);
+    const running = await load();
+    expectAtEachReading(running, 'fact-id', 5);
+    expect(running.table.fact(cookieHash('e'))).toMatchObject({ value: Buffer.from('v'), ms: 0, seq: 0 });
+  });
+
+  it.each(['gateway:facts', 'gateway:fact-ids'])('facts-table, %s', async (key) => {
+    await redis.set(key, 'x');
+    const running = await load();
+    expect(Object.keys(problems(running))).toEqual(['facts-table']);
+    expect(running.sync.status()).toMatchObject({ inStepMs: null, facts: null });
+  });
+
+  it('facts-full', async () => {
+    for (const name of ['c', 'a', 'b']) await functionsOf(redis).factSet(name, 'v');
+    const running = await load(new MemoryTable({ facts: 2 }));
+    expectAtEachReading(running, 'facts-full', 1);
+    expect(running.table.factNames()).toEqual([cookieHash('a'), cookieHash('b')]);
+  });
+});
+
 it('table-full', async () => {
   await redis.hset('sess:a', 'backend', 'web-1');
   expect(problems(await load(new MemoryTable(0)))).toEqual({ 'table-full': 1 });

@@ -24,7 +24,7 @@ let setup: SentinelSetup;
 const running: Running[] = [];
 
 beforeEach(async () => {
-  setup = await SentinelSetup.start(FIRST_PORT, ['notify-keyspace-events Kg$hxe']);
+  setup = await SentinelSetup.start(FIRST_PORT, ['notify-keyspace-events Kg$hzxe']);
 }, 60_000);
 afterEach(async () => {
   try {

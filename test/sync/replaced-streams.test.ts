@@ -7,7 +7,11 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { ChainableCommander, Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BackendsTable } from '../../src/sync/backends-table.ts';
+import { DeniedTable } from '../../src/sync/denied-table.ts';
+import { FactsTable } from '../../src/sync/facts-table.ts';
 import { Feed } from '../../src/sync/feed.ts';
+import { Problems } from '../../src/sync/problems.ts';
 import { redisTarget } from '../../src/sync/redis-target.ts';
 import { systemRuntime } from '../../src/sync/runtime.ts';
 import { DEFAULT_TUNING } from '../../src/sync/tuning.ts';
@@ -17,6 +21,7 @@ import {
   cookieHash,
   FEED,
   liveInRedis,
+  NAMES,
   newSync,
   type Running,
   TEST_TUNING,
@@ -382,18 +387,29 @@ describe('two servers behind one address', () => {
 
 describe('what the rule cannot see', () => {
   it('does not keep a full read waiting for an entry that the stream does not have', async () => {
-    const names = { backendsKey: 'gateway:backends', backendIdsKey: 'gateway:backend-ids' };
     const nothing = (): void => undefined;
+    const parts = {
+      table: new MemoryTable(),
+      problems: new Problems(systemRuntime, nothing),
+      runtime: systemRuntime,
+      pageSize: 10,
+      flush: nothing,
+      readable: nothing,
+    };
+    const tables = {
+      backends: new BackendsTable(NAMES, { read: nothing, unreadable: nothing }),
+      denied: new DeniedTable(NAMES, parts),
+      facts: new FactsTable(NAMES, parts),
+    };
     const feed = new Feed(
-      { redis: redisTarget({ url: server.url }, systemRuntime), stream: FEED, ...names },
+      { redis: redisTarget({ url: server.url }, systemRuntime), stream: FEED },
+      tables,
       systemRuntime,
       { ...DEFAULT_TUNING, ...TEST_TUNING },
       {
         connected: nothing,
         failed: nothing,
         gap: nothing,
-        backends: nothing,
-        backendsUnreadable: nothing,
         apply: nothing,
         atEnd: nothing,
       },

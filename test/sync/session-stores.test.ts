@@ -20,7 +20,7 @@ let redis: Redis;
 let app: ExpressApp;
 
 beforeAll(async () => {
-  server = await RedisServer.start('--notify-keyspace-events', 'Kg$hxe');
+  server = await RedisServer.start('--notify-keyspace-events', 'Kg$hzxe');
   redis = server.client();
   await addBackends(redis, 3);
   app = await startExpressApp(server.socket);

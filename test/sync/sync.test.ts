@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { buildRing } from '../../src/auth/placement.ts';
 import type { Functions } from '../../src/sync/functions.ts';
 import {
   addBackends,
@@ -302,7 +303,7 @@ describe('backends', () => {
     expect(started.sync.status().backends.known).toBe(2);
   });
 
-  it('keep the last good value of an entry that can not be understood any more', async () => {
+  it('keep the last good address of an entry that can not be understood any more, on no ring', async () => {
     const started = start();
     await untilReady(started);
     await redis
@@ -311,13 +312,43 @@ describe('backends', () => {
       .xadd(FEED, '*', 'op', 'backends')
       .exec();
     await until('counted', () => started.sync.status().counts.problems['backend-entry'] === 2);
-    expect(started.table.backends.map(({ name }) => name)).toEqual(['web-1', 'web-2', 'web-3']);
-    expect(
-      started.sync
-        .status()
-        .backends.faults.map(({ name }) => name)
-        .sort(),
-    ).toEqual(['web-1', 'web-9']);
+    expect(started.table.backends.map(({ name, port, weight }) => `${name} ${port} ${weight}`)).toEqual([
+      'web-1 8080 0',
+      'web-2 8080 100',
+      'web-3 8080 100',
+    ]);
+    const told = started.sync.status().backends.faults.map(({ name, keepsLastGood }) => `${name} ${keepsLastGood}`);
+    expect(told.sort()).toEqual(['web-1 true', 'web-9 false']);
+    const logged = started.lines.filter(({ event }) => event === 'backend-fault');
+    expect(logged.map(({ fields }) => fields).sort((a, b) => (String(a['name']) < String(b['name']) ? -1 : 1))).toEqual(
+      [
+        {
+          name: 'web-1',
+          kind: 'backend-entry',
+          message: 'entry: found text that is not JSON, allowed: a JSON object',
+          keepsLastGood: true,
+        },
+        {
+          name: 'web-9',
+          kind: 'backend-entry',
+          message: 'id: found nothing, allowed: an integer from 1 to 65535',
+          keepsLastGood: false,
+        },
+      ],
+    );
+
+    // One that starts now knows no address of it; the ring is the same.
+    const other = start();
+    await untilReady(other);
+    expect(other.table.backends.map(({ name }) => name)).toEqual(['web-2', 'web-3']);
+    const onRing = ({ table }: Running) => buildRing(table.backends.map((one) => ({ ...one, active: true })));
+    expect(onRing(started)).toEqual(onRing(other));
+
+    await functions.backendPatch('web-1', { id: 1, address: '10.0.0.1:8080', shed: 5 });
+    for (const one of [started, other]) {
+      await until('mended', () => one.table.backends.some(({ weight, shed }) => weight === 100 && shed === 5));
+      expect(one.sync.status().backends.faults.map(({ name }) => name)).toEqual(['web-9']);
+    }
   });
 
   it('stay where their table can not be read, and are read again when it can', async () => {
@@ -326,7 +357,10 @@ describe('backends', () => {
     await redis.rename('gateway:backends', 'kept');
     await redis.multi().set('gateway:backends', 'x').xadd(FEED, '*', 'op', 'backends').exec();
     await until('counted', () => started.sync.status().counts.problems['backends-table'] > 0);
-    await untilInStep(started);
+    const { inStepMs } = started.table;
+    // Tried again with each check.
+    await until('tried again', () => started.sync.status().counts.problems['backends-table'] > 3);
+    expect(started.table.inStepMs).toBe(inStepMs);
     expect(started.table.backends).toHaveLength(3);
     await redis.hdel('kept', 'web-3');
     await redis.rename('kept', 'gateway:backends');
