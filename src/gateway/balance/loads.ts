@@ -1,0 +1,89 @@
+/**
+ * Reads how loaded the backends are: stored sessions, counted one by one; what backends report in Redis; or lookups, as this
+ * machine's gateway counts them. May be imported by src/gateway only.
+ */
+import { isUtf8 } from 'node:buffer';
+import { cookieHash } from '../../auth/cookie.ts';
+import type { SessionsOptions } from '../../sync/pages.ts';
+import { failure } from '../errors.ts';
+import type { BackendRecord, BackendViews } from '../ports.ts';
+import { storedSessions } from '../stored-sessions.ts';
+import { type Crowd, CrowdCounter } from './crowd.ts';
+import type { WithRedis } from './lock.ts';
+import { measuredCrowds } from './measured.ts';
+
+export const LOAD_SOURCES = ['sessions', 'reported', 'lookups'] as const;
+export type LoadSource = (typeof LOAD_SOURCES)[number];
+
+/** Names that one reading of reported loads asks for at most. */
+const NAMES_MAX = 1_000;
+/** Longer text is no number, bytes. */
+const NUMBER_MAX_BYTES = 64;
+
+/** Every session in Redis, by the backend that it is stored on. @returns by position in `backends` */
+export async function storedCrowds(
+  withRedis: WithRedis,
+  sessions: SessionsOptions,
+  backends: readonly BackendRecord[],
+  signal: AbortSignal,
+): Promise<Crowd[]> {
+  const counters = new Map(backends.map(({ name }) => [name, new CrowdCounter()]));
+  await withRedis(async (redis) => {
+    // A connection that was lost half-way lets this start over.
+    for (const { name } of backends) counters.set(name, new CrowdCounter());
+    for await (const page of storedSessions(redis, sessions)) {
+      signal.throwIfAborted();
+      for (const { sid, backend } of page.sessions) counters.get(backend.toString('utf8'))?.add(cookieHash(sid));
+    }
+  });
+  return backends.map(({ name }) => (counters.get(name) as CrowdCounter).crowd());
+}
+
+/**
+ * What backends report in `key`.
+ * @throws GatewayError BALANCE_LOADS_MISSING where an active one reports nothing, or no number: taken for idle it would be sent users
+ */
+export async function reportedCrowds(
+  withRedis: WithRedis,
+  key: string,
+  backends: readonly BackendRecord[],
+): Promise<Crowd[]> {
+  const texts: (Buffer | null)[] = [];
+  for (let at = 0; at < backends.length; at += NAMES_MAX) {
+    const names = backends.slice(at, at + NAMES_MAX).map(({ name }) => name);
+    texts.push(...(await withRedis((redis) => redis.hmgetBuffer(key, ...names))));
+  }
+  const loads = texts.map(parseLoad);
+  const missing = backends
+    .filter(({ state }, i) => state === 'active' && loads[i] === undefined)
+    .map(({ name }) => name);
+  if (missing.length > 0) throw failure('BALANCE_LOADS_MISSING', { where: key, names: missing });
+  return measuredCrowds(
+    backends,
+    loads.map((load) => load ?? 0),
+  );
+}
+
+function parseLoad(text: Buffer | null): number | undefined {
+  if (text === null || text.length > NUMBER_MAX_BYTES || !isUtf8(text)) return undefined;
+  const shown = text.toString('utf8').trim();
+  const load = shown === '' ? Number.NaN : Number(shown);
+  return Number.isFinite(load) && load >= 0 ? load : undefined;
+}
+
+/**
+ * Lookups a second of each backend.
+ * @param view what the daemon's API says
+ * @throws GatewayError BALANCE_LOADS_MISSING where it has no figures yet
+ */
+export function lookupCrowds({ backends: views }: BackendViews, backends: readonly BackendRecord[]): Crowd[] {
+  const rates = new Map(views.map(({ name, lookupsPerSecond }) => [name, lookupsPerSecond]));
+  const missing = backends.filter(({ name, state }) => state === 'active' && typeof rates.get(name) !== 'number');
+  if (missing.length > 0) {
+    throw failure('BALANCE_LOADS_MISSING', { where: 'the gateway', names: missing.map(({ name }) => name) });
+  }
+  return measuredCrowds(
+    backends,
+    backends.map(({ name }) => rates.get(name) ?? 0),
+  );
+}

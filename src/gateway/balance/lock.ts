@@ -1,0 +1,84 @@
+/**
+ * A lock in Redis, so that of several balancers one works: `SET NX PX` with a token of its own, renewed, and released only where the token
+ * is still there (redis.io, "Distributed Locks with Redis", the case of one instance). May be imported by src/gateway only.
+ *
+ * It bounds how long two could work at once by mistake; that is enough, since a plan is made anew from what is there, and each patch
+ * of a backend is atomic by itself.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Cluster, Redis } from 'ioredis';
+import { type Runtime, sleep } from '../../sync/runtime.ts';
+import { failure } from '../errors.ts';
+
+/** Runs a step over a connection to the master. */
+export type WithRedis = <T>(action: (redis: Redis | Cluster) => Promise<T>) => Promise<T>;
+
+export interface LockOptions {
+  readonly key: string;
+  /** How long it lasts without being renewed, ms; it is renewed three times as often. */
+  readonly ttlMs: number;
+}
+
+const RENEW =
+  "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0";
+const RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+/**
+ * Works under the lock.
+ * @param action is given a signal that is aborted, with the error as its reason, when the lock is lost
+ * @throws GatewayError BALANCE_LOCKED where another has it; BALANCE_LOCK_LOST; what `action` throws
+ */
+export async function underLock<T>(
+  withRedis: WithRedis,
+  runtime: Runtime,
+  { key, ttlMs }: LockOptions,
+  action: (lost: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const token = randomBytes(16).toString('hex');
+  // Counted from before Redis does, so that it ends here first.
+  let heldUntilMs = runtime.monotonicMs() + ttlMs;
+  await withRedis((redis) => acquire(redis, key, token, ttlMs));
+
+  const lost = new AbortController();
+  const done = new AbortController();
+  const lose = (reason: string): void => lost.abort(failure('BALANCE_LOCK_LOST', { key, reason }));
+  const renew = async (): Promise<void> => {
+    while (!done.signal.aborted && !lost.signal.aborted) {
+      await sleep(runtime, ttlMs / 3, done.signal);
+      if (done.signal.aborted) return;
+      const sentMs = runtime.monotonicMs();
+      try {
+        const renewed = await withRedis((redis) => redis.eval(RENEW, 1, key, token, ttlMs));
+        if (renewed !== 1) lose('found it gone, or another has it');
+        else heldUntilMs = sentMs + ttlMs;
+      } catch {
+        // Tried again while it lasts.
+      }
+    }
+  };
+  // A renewal that hangs doesn't make it last longer.
+  const watch = async (): Promise<void> => {
+    while (!done.signal.aborted && !lost.signal.aborted) {
+      await sleep(runtime, Math.max(1, heldUntilMs - runtime.monotonicMs()), done.signal);
+      if (!done.signal.aborted && runtime.monotonicMs() >= heldUntilMs) lose('it could not be renewed in time');
+    }
+  };
+  const upkeep = [renew(), watch()];
+  try {
+    const result = await action(lost.signal);
+    lost.signal.throwIfAborted();
+    return result;
+  } finally {
+    done.abort();
+    await Promise.all(upkeep);
+    // One that can't be released ends by itself.
+    await withRedis((redis) => redis.eval(RELEASE, 1, key, token)).catch(() => undefined);
+  }
+}
+
+async function acquire(redis: Redis | Cluster, key: string, token: string, ttlMs: number): Promise<void> {
+  if ((await redis.set(key, token, 'PX', ttlMs, 'NX')) === 'OK') return;
+  // The reply to a first try was lost, and this one finds its own.
+  if ((await redis.get(key)) === token) return;
+  throw failure('BALANCE_LOCKED', { key, leftMs: Math.max(0, await redis.pttl(key)) });
+}
