@@ -4,18 +4,38 @@
  */
 import { Command, CommanderError } from 'commander';
 import { addBackend } from './commands/backend.ts';
+import { addBalance } from './commands/balance.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDetach } from './commands/detach.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addFact } from './commands/fact.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLookup } from './commands/lookup.ts';
+import { addMoving } from './commands/moving.ts';
 import { addRedis } from './commands/redis.ts';
+import { addRevoking } from './commands/revoking.ts';
 import { addRun } from './commands/run.ts';
+import { addSettle } from './commands/settle.ts';
 import { addStatus } from './commands/status.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import { VERSION } from './version.ts';
 
-const COMMANDS = [addRun, addStatus, addKeys, addLookup, addBackend, addRedis, addDoctor, addDetach, addDemo] as const;
+const COMMANDS = [
+  addRun,
+  addStatus,
+  addKeys,
+  addLookup,
+  addBackend,
+  addMoving,
+  addSettle,
+  addBalance,
+  addRevoking,
+  addFact,
+  addRedis,
+  addDoctor,
+  addDetach,
+  addDemo,
+] as const;
 
 /** @returns the exit status */
 export async function runCommandLine(args: readonly string[]): Promise<number> {

@@ -17,6 +17,7 @@ import { httpAccess } from './control/http-access.ts';
 import { startControl } from './control/server.ts';
 import { RedisDirectory } from './directory.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
+import { Events } from './events.ts';
 import { missingCapabilities } from './kernel/capabilities.ts';
 import { Datapath } from './kernel/datapath.ts';
 import { coarseClockStepMs, interfaceAddresses, interfaceIndex } from './kernel/libc.ts';
@@ -25,6 +26,7 @@ import { giveBackProgramPages } from './kernel/resident-memory.ts';
 import { Keys, readKeys } from './keys.ts';
 import { runUntilEnded, type Stop } from './lifecycle.ts';
 import type { Logger } from './log.ts';
+import { ObservedTable } from './observed-table.ts';
 import type { KeyReload } from './ports.ts';
 import { redisAccess } from './redis-access.ts';
 import { RunningGateway } from './running-gateway.ts';
@@ -83,7 +85,9 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     return change;
   };
 
-  const sync = new Sync({ ...syncOptions(config), redis: access, table: kernel.table, log: syncLog(log) });
+  const events = new Events(() => sync.status(), systemRuntime);
+  const table = new ObservedTable(kernel.table, events);
+  const sync = new Sync({ ...syncOptions(config), redis: access, table, log: syncLog(log) });
   // The program's clock is behind by up to a step; ahead by as much, it never answers from a record that has expired.
   const clockStepMs = coarseClockStepMs();
   const upkeep = new Upkeep(
@@ -109,8 +113,9 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     keys,
     reloadKeys,
     addresses,
+    events,
     directory,
-    clocks: systemRuntime,
+    runtime: systemRuntime,
   });
   const control = await startControl(config.control.socket, gateway, log, { http });
   stops.push(() => control.close());

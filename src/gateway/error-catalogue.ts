@@ -20,6 +20,23 @@ interface Reason {
   readonly reason: string;
 }
 
+/** Most names that a message lists. */
+const LISTED_MAX = 20;
+
+function listed(names: readonly string[]): string {
+  if (names.length === 0) return 'are none: add one with "gateway backend set"';
+  const shown = names.slice(0, LISTED_MAX).map((name) => JSON.stringify(name));
+  const more = names.length - shown.length;
+  return `${names.length === 1 ? 'is' : 'are'} ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+/** Some names of a list that may be long. */
+function named(names: readonly string[]): string {
+  const more = names.length - LISTED_MAX;
+  const shown = names.slice(0, LISTED_MAX).map((name) => JSON.stringify(name));
+  return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
 export const errorCatalogue = {
   /* Usage and configuration */
 
@@ -111,11 +128,14 @@ export const errorCatalogue = {
   REDIS_REFUSED: entry(1, 502, 'Redis refused', ({ url, reason }: Reason & { url: string }) => {
     return `Redis at ${url} refused: ${reason}`;
   }),
-  BACKEND_UNKNOWN: entry(1, 404, 'No such backend', ({ name }: { name: string }) => {
-    return `there is no backend ${JSON.stringify(name)}: "gateway backends" lists them`;
+  BACKEND_UNKNOWN: entry(1, 404, 'No such backend', ({ name, names }: { name: string; names: readonly string[] }) => {
+    return `there is no backend ${JSON.stringify(name)}; there ${listed(names)}`;
   }),
   BACKEND_REFUSED: entry(1, 422, 'Backend refused', ({ name, reason }: Reason & { name: string }) => {
     return `backend ${JSON.stringify(name)}: ${reason}`;
+  }),
+  BACKEND_IN_USE: entry(1, 409, 'Backend in use', ({ name, found }: { name: string; found: string }) => {
+    return `backend ${JSON.stringify(name)}: ${found}, and without it their users are not found: drain it and move them with "gateway settle" first, or remove it all the same with --force`;
   }),
   SESSION_UNKNOWN: entry(1, 404, 'No such session', (_: object) => {
     return 'Redis has no such session: it expired, was deleted, or never was';
@@ -123,6 +143,46 @@ export const errorCatalogue = {
   SESSION_REFUSED: entry(1, 422, 'Session refused', ({ reason }: Reason) => reason),
   SESSION_ID_INVALID: entry(2, 400, 'Not a session id', ({ found }: { found: string }) => {
     return `session id: found ${found}; allowed: 1 to 1024 bytes of text, as an argument or, with "-", on standard input`;
+  }),
+
+  SETTLE_STOPPED: entry(1, 500, 'Settling stopped', ({ moved, reason }: Reason & { moved: number }) => {
+    return `${reason} after ${moved} sessions were moved; every user's answer is as it was: run the same command again to go on`;
+  }),
+  FACT_UNKNOWN: entry(1, 404, 'No such fact', ({ name }: { name: string }) => {
+    return `there is no fact ${JSON.stringify(name)}`;
+  }),
+  FACT_REFUSED: entry(1, 422, 'Fact refused', ({ name, reason }: Reason & { name: string }) => {
+    return `fact ${JSON.stringify(name)}: ${reason}`;
+  }),
+
+  BALANCE_IMPOSSIBLE: entry(
+    1,
+    422,
+    'Too much load',
+    ({ total, capacity, over }: { total: string; capacity: string; over: string }) => {
+      return `found ${total} load in all, allowed by the targets of all active backends: ${capacity}; that is ${over} too much: add or undrain backends, or raise --target`;
+    },
+  ),
+  BALANCE_NOT_REACHED: entry(1, 422, 'Targets not reached', ({ names }: { names: readonly string[] }) => {
+    return `over their targets also after this plan: ${named(names)}; there is room elsewhere, but the ring can't send users there in parts this fine: raise --target a little`;
+  }),
+  BALANCE_LOADS_MISSING: entry(
+    1,
+    422,
+    'Loads missing',
+    ({ where, names }: { where: string; names: readonly string[] }) => {
+      return `${where} has no load of ${named(names)}; needed is a number of at least 0 for each active backend, since one taken for idle would be sent users`;
+    },
+  ),
+  BALANCE_LOCKED: entry(1, 409, 'Another balancer works', ({ key, leftMs }: { key: string; leftMs: number }) => {
+    return `another balancer holds ${key}: end it first; if it died, the lock ends in ${leftMs} ms`;
+  }),
+  BALANCE_LOCK_LOST: entry(1, 409, 'Lock of the balancer lost', ({ key, reason }: Reason & { key: string }) => {
+    return `the lock ${key} is lost: ${reason}; nothing is changed from here on: start it again`;
+  }),
+
+  BALANCE_STOPPED: entry(1, 500, 'Balancing stopped', (_: object) => {
+    return 'interrupted; backends that were changed already stay so: run it again to go on';
   }),
 
   /* Lookups from the command line */
@@ -158,6 +218,9 @@ export const errorCatalogue = {
     return 'found a body of another type; allowed: application/json';
   }),
   NOT_READY: entry(1, 503, 'Not ready', (_: object) => 'the first load from Redis is not finished'),
+  EVENTS_BUSY: entry(1, 503, 'Too many readers of events', ({ max }: { max: number }) => {
+    return `found ${max} readers of events already; allowed: at most ${max}`;
+  }),
   HEADERS_TOO_LARGE: entry(1, 431, 'Headers too large', ({ maxBytes }: { maxBytes: number }) => {
     return `found request line and headers over ${maxBytes} bytes; allowed: at most ${maxBytes}`;
   }),

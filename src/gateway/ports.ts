@@ -64,6 +64,8 @@ export interface SyncView {
   readonly resync: SyncStatus['resync'];
   readonly lastResync: SyncStatus['lastResync'];
   readonly backends: SyncStatus['backends'];
+  readonly denied: SyncStatus['denied'];
+  readonly facts: SyncStatus['facts'];
   /** Connections that got as far as the feed's first check, or the subscription. */
   readonly connections: number;
   /** Feed entries by what they did, since the daemon started; so are the ones below. */
@@ -119,6 +121,7 @@ export interface BackendRecord {
 }
 
 export interface BackendList {
+  /** Sorted by name. */
   readonly backends: readonly BackendRecord[];
   /** Entries that are wrong, and what is. */
   readonly faults: readonly { readonly name: string; readonly message: string }[];
@@ -148,26 +151,111 @@ export interface KernelSession {
   readonly live: boolean;
 }
 
+/** How much a backend is used, as this gateway sees it; null = not known. */
+export interface BackendUse {
+  /** Sessions stored on it, as last counted in the kernel. */
+  readonly sessions: number | null;
+  /** How often a second lookups were answered with it, of late. */
+  readonly lookupsPerSecond: number | null;
+}
+
+export interface FactRecord {
+  readonly name: string;
+  /** 0 to 24 bytes, in hex. */
+  readonly hex: string;
+  /** The same as text; null where it is no UTF-8. */
+  readonly value: string | null;
+  /** Id of the feed entry that set it, `ms-seq`; null where it was set without one. */
+  readonly version: string | null;
+}
+
+export interface RemoveOptions {
+  /** Also where sessions are stored on it. */
+  readonly force?: boolean;
+  /** How long to look for such sessions, at most, ms. */
+  readonly withinMs?: number;
+}
+
 /** The tables in Redis that operators and the control API change, always through the function library. */
 export interface Directory {
   backends(): Promise<BackendList>;
   /**
    * Changes these fields of a backend, or makes it: then `id` and `address` are needed.
-   * @throws GatewayError BACKEND_REFUSED
+   * @throws GatewayError BACKEND_REFUSED; BACKEND_UNKNOWN where there is none and neither is given
    */
   patchBackend(name: string, fields: BackendPatch): Promise<BackendRecord>;
-  /** @throws GatewayError BACKEND_UNKNOWN */
-  removeBackend(name: string): Promise<void>;
+  /** @throws GatewayError BACKEND_UNKNOWN, BACKEND_IN_USE */
+  removeBackend(name: string, options?: RemoveOptions): Promise<void>;
   /** @throws GatewayError SESSION_REFUSED */
   setSession(sid: string, backend: string, ttlMs: number): Promise<void>;
+  /**
+   * Only where it is stored; its end stays.
+   * @returns where it was stored
+   * @throws GatewayError SESSION_REFUSED, SESSION_UNKNOWN, BACKEND_UNKNOWN
+   */
+  moveSession(sid: string, backend: string): Promise<{ readonly from: string }>;
   /** @throws GatewayError SESSION_UNKNOWN */
   removeSession(sid: string): Promise<void>;
+  /**
+   * Revokes a session, whether or not it is stored.
+   * @param untilMs Unix ms; 0 = allow it again
+   * @throws GatewayError SESSION_REFUSED
+   */
+  denySession(sid: string, untilMs: number): Promise<void>;
+  /** @throws GatewayError FACT_UNKNOWN */
+  fact(name: string): Promise<FactRecord>;
+  /**
+   * @param value at most 24 bytes as UTF-8
+   * @throws GatewayError FACT_REFUSED
+   */
+  setFact(name: string, value: string): Promise<FactRecord>;
+  /** @throws GatewayError FACT_UNKNOWN, FACT_REFUSED */
+  removeFact(name: string): Promise<void>;
+}
+
+/** A backend with its share of the ring and how much it is used. */
+export interface BackendView extends BackendRecord, BackendUse {
+  /** Of those who are placed anew, the part that comes here, 0 to 1. */
+  readonly share: number;
+}
+
+export interface BackendViews {
+  readonly backends: readonly BackendView[];
+  readonly faults: BackendList['faults'];
 }
 
 /** What the control API serves. Everything that fails throws a GatewayError. */
-export interface Gateway extends Directory {
+export interface Gateway extends Omit<Directory, 'backends' | 'denySession'> {
   status(): Status;
   keys(): readonly KeyInfo[];
   reloadKeys(): KeyReload;
+  backends(): Promise<BackendViews>;
   session(sid: string): Promise<SessionView>;
+  /**
+   * @param forMs null = for good
+   * @returns until when, Unix ms
+   * @throws GatewayError SESSION_REFUSED
+   */
+  denySession(sid: string, forMs: number | null): Promise<{ readonly untilMs: number }>;
+  /** Takes a revocation back, if there is one. @throws GatewayError SESSION_REFUSED */
+  allowSession(sid: string): Promise<void>;
+  /** Tells what changes, from now on. @returns what ends it */
+  subscribe(reader: (event: GatewayEvent) => void): () => void;
 }
+
+/** What readers of `/v1/events` are told, as it comes into force in this gateway. */
+export type GatewayEvent =
+  /** Backends were added, changed or removed: their names, at most `EVENT_NAMES_MAX`, and how many others. */
+  | { readonly type: 'backends'; readonly names: readonly string[]; readonly others: number }
+  /** A fact is known here by the hash of its name alone (docs/protocol.md, "Names"), 32 hex digits. */
+  | {
+      readonly type: 'fact';
+      readonly nameHash: string;
+      /** Its value, 0 to 24 bytes in hex; null = there is none any more. */
+      readonly hex: string | null;
+    }
+  /** How many sessions were denied or allowed again since the last event of this type. */
+  | { readonly type: 'denied'; readonly changes: number }
+  | { readonly type: 'state'; readonly state: SyncState; readonly ready: boolean };
+
+export const EVENT_NAMES_MAX = 100;

@@ -3,13 +3,19 @@
  */
 import type { Session } from '../abi.ts';
 import { cookieHash } from '../auth/cookie.ts';
+import type { Runtime } from '../sync/runtime.ts';
 import type { SyncStatus } from '../sync/status.ts';
+import { AnswerRates, type ReadAnswers } from './answer-rates.ts';
 import type { Config } from './config.ts';
+import { deniedUntil } from './denied-until.ts';
+import type { Events } from './events.ts';
 import type {
-  BackendList,
   BackendRecord,
+  BackendViews,
   Directory,
+  FactRecord,
   Gateway,
+  GatewayEvent,
   InterfaceStatus,
   KernelSession,
   KeyInfo,
@@ -20,8 +26,8 @@ import type {
   SyncView,
   VerdictName,
 } from './ports.ts';
+import { sharesOf } from './present-answers.ts';
 import { shownRedis } from './redis-access.ts';
-import type { Clocks } from './upkeep.ts';
 import { VERSION } from './version.ts';
 
 /** The sequence number in a version (docs/protocol.md, "LOOKUP reply"). */
@@ -36,7 +42,12 @@ export interface KernelView {
     readonly refused: number;
     find(hash: Uint8Array): Session | undefined;
   };
-  readonly sweeper: { readonly counts: { readonly collected: number } };
+  readonly sweeper: {
+    readonly counts: { readonly collected: number };
+    /** Sessions stored on each backend, by its id, when last counted; undefined before. */
+    readonly backendSessions: { readonly [id: number]: number } | undefined;
+  };
+  readonly backendAnswers: ReadAnswers;
   interfaces(names: readonly string[]): InterfaceStatus[];
   verdictCounts(): Record<VerdictName, number>;
 }
@@ -48,21 +59,25 @@ export interface GatewayParts {
   readonly keys: { list(nowMs: number): KeyInfo[] };
   readonly reloadKeys: () => KeyReload;
   readonly addresses: () => readonly string[];
+  readonly events: Events;
   readonly directory: Directory & { session(sid: string): Promise<RedisSession | null> };
-  readonly clocks: Clocks;
+  readonly runtime: Runtime;
 }
 
 export class RunningGateway implements Gateway {
   readonly #parts: GatewayParts;
   readonly #startedAt: string;
+  readonly #rates: AnswerRates;
 
   constructor(parts: GatewayParts) {
+    const { kernel, runtime } = parts;
     this.#parts = parts;
-    this.#startedAt = new Date(parts.clocks.wallMs()).toISOString();
+    this.#startedAt = new Date(runtime.wallMs()).toISOString();
+    this.#rates = new AnswerRates((ids) => kernel.backendAnswers(ids), runtime);
   }
 
   status(): Status {
-    const { config, kernel, sync, addresses, clocks } = this.#parts;
+    const { config, kernel, sync, addresses, runtime } = this.#parts;
     const { ready, ...view } = syncView(sync.status());
     const { inStepMs } = kernel.settings;
     return {
@@ -75,7 +90,7 @@ export class RunningGateway implements Gateway {
       capacity: kernel.capacity,
       refused: kernel.table.refused,
       collected: kernel.sweeper.counts.collected,
-      ageMs: inStepMs === 0 ? null : Math.max(0, Math.round(clocks.monotonicMs() - inStepMs)),
+      ageMs: inStepMs === 0 ? null : Math.max(0, Math.round(runtime.monotonicMs() - inStepMs)),
       port: config.listen.port,
       interfaces: kernel.interfaces(config.listen.interfaces).map(({ name, mode }) => ({ name, mode })),
       addresses: addresses(),
@@ -87,31 +102,72 @@ export class RunningGateway implements Gateway {
   }
 
   keys(): KeyInfo[] {
-    return this.#parts.keys.list(this.#parts.clocks.wallMs());
+    return this.#parts.keys.list(this.#parts.runtime.wallMs());
   }
 
   reloadKeys(): KeyReload {
     return this.#parts.reloadKeys();
   }
 
-  backends(): Promise<BackendList> {
-    return this.#parts.directory.backends();
+  async backends(): Promise<BackendViews> {
+    const { directory, kernel } = this.#parts;
+    const { backends, faults } = await directory.backends();
+    const shares = sharesOf(backends);
+    const rates = await this.#rates.rates(backends.map(({ id }) => id));
+    const counted = kernel.sweeper.backendSessions;
+    const views = backends.map((backend) => ({
+      ...backend,
+      share: shares.get(backend.id) ?? 0,
+      sessions: counted === undefined ? null : (counted[backend.id] ?? 0),
+      lookupsPerSecond: rates.get(backend.id) ?? null,
+    }));
+    return { backends: views, faults };
   }
 
   patchBackend(...args: Parameters<Directory['patchBackend']>): Promise<BackendRecord> {
     return this.#parts.directory.patchBackend(...args);
   }
 
-  removeBackend(name: string): Promise<void> {
-    return this.#parts.directory.removeBackend(name);
+  removeBackend(...args: Parameters<Directory['removeBackend']>): Promise<void> {
+    return this.#parts.directory.removeBackend(...args);
   }
 
   setSession(...args: Parameters<Directory['setSession']>): Promise<void> {
     return this.#parts.directory.setSession(...args);
   }
 
+  moveSession(...args: Parameters<Directory['moveSession']>): Promise<{ readonly from: string }> {
+    return this.#parts.directory.moveSession(...args);
+  }
+
   removeSession(sid: string): Promise<void> {
     return this.#parts.directory.removeSession(sid);
+  }
+
+  async denySession(sid: string, forMs: number | null): Promise<{ untilMs: number }> {
+    const untilMs = deniedUntil(this.#parts.runtime.wallMs(), forMs);
+    await this.#parts.directory.denySession(sid, untilMs);
+    return { untilMs };
+  }
+
+  allowSession(sid: string): Promise<void> {
+    return this.#parts.directory.denySession(sid, 0);
+  }
+
+  fact(name: string): Promise<FactRecord> {
+    return this.#parts.directory.fact(name);
+  }
+
+  setFact(...args: Parameters<Directory['setFact']>): Promise<FactRecord> {
+    return this.#parts.directory.setFact(...args);
+  }
+
+  removeFact(name: string): Promise<void> {
+    return this.#parts.directory.removeFact(name);
+  }
+
+  subscribe(reader: (event: GatewayEvent) => void): () => void {
+    return this.#parts.events.subscribe(reader);
   }
 
   async session(sid: string): Promise<SessionView> {
@@ -121,8 +177,8 @@ export class RunningGateway implements Gateway {
   }
 
   #kernelSession({ version, expiresMs, generation, backendId }: Session): KernelSession {
-    const { kernel, clocks } = this.#parts;
-    const expired = expiresMs !== 0n && Number(expiresMs) <= clocks.wallMs();
+    const { kernel, runtime } = this.#parts;
+    const expired = expiresMs !== 0n && Number(expiresMs) <= runtime.wallMs();
     return {
       backendId,
       expiresMs: expiresMs === 0n ? null : Number(expiresMs),
@@ -134,6 +190,7 @@ export class RunningGateway implements Gateway {
 
 function syncView(status: SyncStatus): SyncView & { readonly ready: boolean } {
   const { state, ready, position, lagEntries, notifications, lastError, resync, lastResync, backends, counts } = status;
+  const { denied, facts } = status;
   return {
     ready,
     state,
@@ -144,6 +201,8 @@ function syncView(status: SyncStatus): SyncView & { readonly ready: boolean } {
     resync,
     lastResync,
     backends,
+    denied,
+    facts,
     connections: counts.connections,
     entries: { ...counts.feed },
     changes: { ...counts.table },

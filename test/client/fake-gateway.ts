@@ -9,6 +9,7 @@ import { cookieHash, factHash } from '../../src/auth/cookie.ts';
 import { nonceOf, readKeyId, readType, viewOf } from '../../src/auth/header.ts';
 import type { Key } from '../../src/auth/keyring.ts';
 import { type LookupAnswer, sealLookupReply } from '../../src/auth/lookup.ts';
+import { buildRing } from '../../src/auth/placement.ts';
 import { authenticate } from '../../src/auth/request.ts';
 import { respond } from '../../src/auth/respond.ts';
 import {
@@ -20,6 +21,7 @@ import {
   type SessionRecord,
 } from '../../src/auth/responder-tables.ts';
 
+const EMPTY_RING = buildRing([]);
 const ANY_SOURCE = new Uint8Array(16);
 const STALE_AFTER_MS = 10_000;
 
@@ -51,7 +53,7 @@ export class GatewayModel {
 
   putBackend(id: number, address: string | Uint8Array, port: number): this {
     const bytes = typeof address === 'string' ? mappedAddress(address) : address;
-    this.#backends.set(id, { address: bytes, port, known: true });
+    this.#backends.set(id, { address: bytes, port, known: true, active: true, shed: 0 });
     return this;
   }
 
@@ -95,6 +97,8 @@ export class GatewayModel {
       key: (id) => this.#keys.get(id),
       session: (hash) => this.#sessions.get(hex(hash)),
       backend: (id) => this.#backends.get(id),
+      ring: () => EMPTY_RING,
+      denied: () => 0,
       fact: (hash) => this.#facts.get(hex(hash)),
       spendSkewBudget: () => true,
     };

@@ -38,8 +38,8 @@ afterAll(async () => {
 });
 
 test('a Redis that sends no notifications is told, and `gateway doctor` sets it when it is asked to', async () => {
-  await until(async () => JSON.stringify(await stage.status()).includes('"missing":"Kg$hxe"'));
-  expect((await stage.command('status')).stdout).toContain('REDIS DOES NOT SEND Kg$hxe');
+  await until(async () => JSON.stringify(await stage.status()).includes('"missing":"Kg$hzxe"'));
+  expect((await stage.command('status')).stdout).toContain('REDIS DOES NOT SEND Kg$hzxe');
   const failed = await stage.command('doctor', '--json');
   expect(failed.exitCode).toBe(1);
   const { checks } = JSON.parse(failed.stdout) as { checks: { name: string; result: string }[] };

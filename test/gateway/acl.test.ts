@@ -45,7 +45,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'session-gateway-acl-'));
   writeFileSync(join(folder, 'pw'), LOGIN.password);
   const [port = 0] = await freePorts(1, 23_700);
-  node = await RedisNode.start({ port, settings: ['notify-keyspace-events Kg$hxe'] });
+  node = await RedisNode.start({ port, settings: ['notify-keyspace-events Kg$hzxe'] });
   await addBackends(node.client(), 2);
   await functionsOf(node.client()).sessionSet('a', 'web-1', 3_600_000);
 });
@@ -89,7 +89,10 @@ describe('the documented user', { timeout: 60_000 }, () => {
     await functionsOf(node.client()).sessionSet('b', 'web-2', 3_600_000);
     await functionsOf(node.client()).sessionDelete('a');
     await functionsOf(node.client()).backendPatch('web-1', { state: 'draining' });
+    await functionsOf(node.client()).sessionDeny('a'.repeat(32), 253_402_300_799_999);
+    await functionsOf(node.client()).factSet('epoch', '7');
     await untilInStep(started);
+    expect([started.table.denied().size, started.table.factNames().length]).toEqual([1, 1]);
     expect(started.table.live()).toEqual(await liveInRedis(node.client()));
     expect(started.sync.status().lastError).toBeNull();
     // Redis keeps what it has refused.
@@ -117,8 +120,13 @@ describe('the documented user', { timeout: 60_000 }, () => {
     expect(await opened.installLibrary()).toBe('installed');
     await opened.patchBackend('web-3', { id: 3, address: '10.0.0.3:80' });
     await opened.setSession('c', 'web-3', 60_000);
+    await opened.moveSession('c', 'web-1');
     await opened.removeSession('c');
     await opened.removeBackend('web-3');
+    await opened.denySession('c', 253_402_300_799_999);
+    await opened.setFact('epoch', '1');
+    await opened.fact('epoch');
+    await opened.removeFact('epoch');
     const client = new Redis({ port: node.port, ...LOGIN, protocol: 2, enableReadyCheck: false });
     const functions = functionsOf(client);
     await functions.sessionSet('d', 'web-1', 60_000);
@@ -129,6 +137,25 @@ describe('the documented user', { timeout: 60_000 }, () => {
     await functions.factSet('f', 'v');
     expect(await functions.factRemove('f')).toMatchObject({ done: true });
     client.disconnect();
+    expect(await node.client().call('ACL', 'LOG')).toEqual([]);
+  });
+
+  test('settles, with what that needs besides', async () => {
+    await allow(
+      rules(),
+      rules('reading backends and sessions by commands and API'),
+      rules('changing backends and sessions by commands and API'),
+    );
+    const opened = open();
+    await opened.patchBackend('web-1', { state: 'draining' });
+    const options = { rate: 1_000, dryRun: false, signal: new AbortController().signal };
+    await expect(opened.settle('web-1', options)).rejects.toMatchObject({
+      code: 'REDIS_REFUSED',
+      message: expect.stringMatching(/NOPERM.*'dbsize'/),
+    });
+    await node.client().call('ACL', 'LOG', 'RESET');
+    await allow(rules('gateway settle, besides'));
+    expect(await opened.settle('web-1', options)).toMatchObject({ moved: 1, complete: true });
     expect(await node.client().call('ACL', 'LOG')).toEqual([]);
   });
 

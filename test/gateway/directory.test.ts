@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { cookieHash } from '../../src/auth/cookie.ts';
 import { parseConfig } from '../../src/gateway/config.ts';
 import { RedisDirectory } from '../../src/gateway/directory.ts';
 import { redisAccess } from '../../src/gateway/redis-access.ts';
@@ -67,6 +68,81 @@ describe('backends', () => {
       httpStatus: 422,
       message: expect.stringMatching(message),
     });
+  });
+
+  test('one that there is not: the names that there are, and nothing is changed', async () => {
+    const unknown = (there: string) => ({
+      code: 'BACKEND_UNKNOWN',
+      httpStatus: 404,
+      message: `there is no backend "web-9"; there ${there}`,
+    });
+    await expect(directory.patchBackend('web-9', { state: 'draining' })).rejects.toMatchObject(
+      unknown('are none: add one with "gateway backend set"'),
+    );
+    await directory.patchBackend('web-1', WEB_1);
+    await expect(directory.patchBackend('web-9', { shed: 5 })).rejects.toMatchObject(unknown('is "web-1"'));
+    await directory.patchBackend('web-2', { id: 2, address: '10.0.0.12:8080' });
+    await expect(directory.removeBackend('web-9')).rejects.toMatchObject(unknown('are "web-1", "web-2"'));
+    // Its id is on record, and it is no backend all the same.
+    await directory.removeBackend('web-2');
+    await expect(directory.patchBackend('web-2', { state: 'active' })).rejects.toMatchObject({
+      code: 'BACKEND_UNKNOWN',
+    });
+    expect(await redis.hkeys('gateway:backends')).toEqual(['web-1']);
+  });
+
+  test('many names are not all told', async () => {
+    for (let i = 0; i < 25; i++) await redis.hset('gateway:backends', `b${String(i).padStart(2, '0')}`, '{}');
+    await expect(directory.removeBackend('x')).rejects.toMatchObject({
+      message: expect.stringMatching(/there are "b00", .*"b19" and 5 more$/),
+    });
+  });
+
+  test.each([
+    [
+      'web-2',
+      { id: 2, address: '10.0.0.11:8080' },
+      /address: found 10\.0\.0\.11:8080, which is the address of "web-1"/,
+    ],
+    ['web-1', { weight: 0 }, /weight: found 0 for all backends/],
+    ['web-1', { shed: 10_001 }, /shed: found "10001", allowed: an integer from 0 to 10000/],
+  ])('%j with %j is refused, and nothing is changed', async (name, fields, message) => {
+    await directory.patchBackend('web-1', WEB_1);
+    const before = await redis.hgetall('gateway:backends');
+    await expect(directory.patchBackend(name, fields)).rejects.toMatchObject({
+      code: 'BACKEND_REFUSED',
+      message: expect.stringMatching(message),
+    });
+    expect(await redis.hgetall('gateway:backends')).toEqual(before);
+  });
+
+  test('in use are not removed, unless that is said', async () => {
+    await directory.patchBackend('web-1', WEB_1);
+    for (let i = 0; i < 600; i++) await redis.hset(`sess:${i}`, 'backend', 'web-2');
+    await redis.hset('sess:last', 'backend', 'web-1');
+    await redis.set('sess:text', 'web-1');
+    const inUse = { code: 'BACKEND_IN_USE', httpStatus: 409, message: expect.stringContaining('gateway settle') };
+    await expect(directory.removeBackend('web-1')).rejects.toMatchObject(inUse);
+    // Not enough time to look at all of them.
+    await redis.del('sess:last');
+    await expect(directory.removeBackend('web-1', { withinMs: -1 })).rejects.toMatchObject({
+      code: 'BACKEND_IN_USE',
+      message: expect.stringContaining('found no time'),
+    });
+    expect(await redis.hkeys('gateway:backends')).toEqual(['web-1']);
+    await directory.removeBackend('web-1');
+    await directory.patchBackend('web-1', WEB_1);
+    await redis.hset('sess:last', 'backend', 'web-1');
+    await directory.removeBackend('web-1', { force: true });
+    expect(await redis.hkeys('gateway:backends')).toEqual([]);
+  });
+
+  test('in use are found in every form of session', async () => {
+    const other = open({ sessions: { backend: { in: 'json', path: 'backend' } } });
+    await other.patchBackend('web-1', WEB_1);
+    await redis.set('sess:s1', '{"backend":"web-1"}');
+    await expect(other.removeBackend('web-1')).rejects.toMatchObject({ code: 'BACKEND_IN_USE' });
+    await other.close();
   });
 
   test('entries that are wrong are told beside those that are right', async () => {
@@ -157,7 +233,125 @@ describe('sessions', () => {
   });
 });
 
+describe('a session that is moved', () => {
+  beforeEach(async () => {
+    await directory.patchBackend('web-1', WEB_1);
+    await directory.patchBackend('web-2', { id: 2, address: '10.0.0.12:8080' });
+    await directory.setSession('s1', 'web-1', 60_000);
+  });
+
+  test('keeps its end', async () => {
+    const end = await redis.call('PEXPIRETIME', 'sess:s1');
+    expect(await directory.moveSession('s1', 'web-2')).toEqual({ from: 'web-1' });
+    expect(await redis.hget('sess:s1', 'backend')).toBe('web-2');
+    expect(await redis.call('PEXPIRETIME', 'sess:s1')).toBe(end);
+    // Where it is already, nothing is written.
+    const entries = await redis.xlen('sessions:feed');
+    expect(await directory.moveSession('s1', 'web-2')).toEqual({ from: 'web-2' });
+    expect(await redis.xlen('sessions:feed')).toBe(entries);
+  });
+
+  test('must be there, and so must the backend', async () => {
+    await expect(directory.moveSession('s2', 'web-2')).rejects.toMatchObject({ code: 'SESSION_UNKNOWN' });
+    await expect(directory.moveSession('s1', 'web-9')).rejects.toMatchObject({
+      code: 'BACKEND_UNKNOWN',
+      message: expect.stringContaining('"web-1", "web-2"'),
+    });
+    await redis.hset('sess:s3', 'user', 'u');
+    await expect(directory.moveSession('s3', 'web-2')).rejects.toMatchObject({ code: 'SESSION_REFUSED' });
+    expect(await redis.hgetall('sess:s1')).toEqual({ backend: 'web-1' });
+  });
+
+  test('is in hash form: others are neither moved nor settled, with that reason; drain and shed work', async () => {
+    for (const backend of [{ in: 'json', path: 'backend' }, { in: 'value' }]) {
+      const other = open({ sessions: { backend } });
+      const refused = { code: 'SESSION_REFUSED', message: expect.stringContaining('belong to their application') };
+      const options = { rate: 1_000, dryRun: false, signal: new AbortController().signal };
+      await expect((async () => other.moveSession('s1', 'web-2'))()).rejects.toMatchObject(refused);
+      await expect(other.settle('web-1', options)).rejects.toMatchObject(refused);
+      expect(await other.patchBackend('web-1', { state: 'draining', shed: 30 })).toMatchObject({ state: 'draining' });
+      await other.close();
+    }
+  });
+
+  test('is settled', async () => {
+    await directory.patchBackend('web-1', { state: 'draining' });
+    const options = { rate: 1_000, dryRun: false, signal: new AbortController().signal };
+    expect(await directory.settle('web-1', options)).toEqual({
+      moved: 1,
+      targets: { 'web-2': 1 },
+      staying: 0,
+      changed: 0,
+      complete: true,
+    });
+    expect(await redis.hget('sess:s1', 'backend')).toBe('web-2');
+    await directory.removeBackend('web-1');
+  });
+});
+
+describe('a session that is denied', () => {
+  test('is known by its hash alone', async () => {
+    await directory.denySession('SENTINEL', 253_402_300_799_999);
+    const hash = Buffer.from(cookieHash('SENTINEL')).toString('hex');
+    expect(await redis.zrange('gateway:denied', '0', '-1', 'WITHSCORES')).toEqual([hash, '253402300799999']);
+    expect(JSON.stringify(await redis.xrange('sessions:feed', '-', '+'))).not.toContain('SENTINEL');
+    await directory.denySession('SENTINEL', 0);
+    expect(await redis.zcard('gateway:denied')).toBe(0);
+  });
+
+  test('need not be in a form that the gateway writes', async () => {
+    const other = open({ sessions: { backend: { in: 'value' } } });
+    await other.denySession('s1', 253_402_300_799_999);
+    expect(await redis.zcard('gateway:denied')).toBe(1);
+    await other.close();
+  });
+});
+
+describe('facts', () => {
+  test('are set, got and removed', async () => {
+    const record = await directory.setFact('epoch', 'ü 7');
+    expect(record).toEqual({
+      name: 'epoch',
+      value: 'ü 7',
+      hex: 'c3bc2037',
+      version: expect.stringMatching(/^\d+-\d+$/),
+    });
+    expect(await directory.fact('epoch')).toEqual(record);
+    await directory.removeFact('epoch');
+    const unknown = { code: 'FACT_UNKNOWN', httpStatus: 404 };
+    await expect(directory.fact('epoch')).rejects.toMatchObject(unknown);
+    await expect(directory.removeFact('epoch')).rejects.toMatchObject(unknown);
+  });
+
+  test('may be any bytes, and set by hand', async () => {
+    await redis.hset('gateway:facts', 'epoch', Buffer.from('ff00', 'hex'));
+    expect(await directory.fact('epoch')).toEqual({ name: 'epoch', value: null, hex: 'ff00', version: null });
+  });
+
+  test.each([
+    ['epoch', 'x'.repeat(25), /value: found 25 bytes, allowed: 0 to 24/],
+    ['epoch', 'ü'.repeat(13), /value: found 26 bytes, allowed: 0 to 24/],
+    ['a\nb', '1', /control character/],
+    ['x'.repeat(257), '1', /found 257 bytes, allowed: 1 to 256/],
+  ])('%j = %j is refused with the limit', async (name, value, message) => {
+    await expect(directory.setFact(name, value)).rejects.toMatchObject({
+      code: 'FACT_REFUSED',
+      httpStatus: 422,
+      message: expect.stringMatching(message),
+    });
+    expect(await redis.keys('*')).toEqual([]);
+  });
+});
+
 describe('the library', () => {
+  test('takes the place of an older one before the first change', async () => {
+    const older =
+      "#!lua name=session_gateway\n-- version: 1\nredis.register_function('backend_patch', function() return {1} end)";
+    await redis.call('FUNCTION', 'LOAD', older);
+    await directory.patchBackend('web-1', WEB_1);
+    expect(await redis.hkeys('gateway:backends')).toEqual(['web-1']);
+  });
+
   test('is installed once', async () => {
     expect(await directory.installLibrary()).toBe('installed');
     expect(await directory.installLibrary()).toBe('current');

@@ -209,7 +209,13 @@ test('the control API, by good and by wrong requests', async () => {
   const put = { body: '{"backend":"web-1","ttlMs":60000}' };
   expect(await ask('PUT', path, put)).toBe(204);
   expect(await ask('GET', path)).toBe(200);
+  expect(await ask('PUT', path, { body: '{"backend":"web-1"}' })).toBe(204);
+  expect(await ask('PUT', path, { body: '{"backend":"nobody"}' })).toBe(404);
+  expect(await ask('PUT', `/v1/denied/${sid}`, { body: '{"forMs":60000}' })).toBe(200);
+  expect(await ask('PUT', `/v1/denied/${sid}`, { body: `{"forMs":"${sid}"}` })).toBe(400);
+  expect(await ask('DELETE', `/v1/denied/${sid}`)).toBe(204);
   expect(await ask('DELETE', path)).toBe(204);
+  expect(await ask('PUT', path, { body: '{"backend":"web-1"}' })).toBe(404);
   expect(await ask('DELETE', path)).toBe(404);
   expect(await ask('GET', path)).toBe(404);
   expect(await ask('PUT', path, { body: '{"backend":"web-1","ttlMs":0}' })).toBe(400);
@@ -232,10 +238,14 @@ test('the control API, by good and by wrong requests', async () => {
     body: '{"id":2,"address":"10.0.0.2:80"}',
   });
   await ask('GET', '/v1/nothing', { headers: { cookie: `connect.sid=${sid}`, referer: `http://x/${sid}` } });
+  for (const [verb, ...rest] of [['move', 'web-1'], ['move', 'nobody'], ['deny'], ['allow']]) {
+    await command(verb ?? '', sid, ...rest);
+  }
   for (const of of ['sid of another type', 'sid of a list', 'long sid', 'sid without backend']) {
     const other = encodeURIComponent(secrets.get(of) ?? '');
     await ask('GET', `/v1/sessions/${other}`);
     await ask('PUT', `/v1/sessions/${other}`, put);
+    await ask('PUT', `/v1/sessions/${other}`, { body: '{"backend":"web-1"}' });
     await ask('DELETE', `/v1/sessions/${other}`);
   }
   await raw(`GET ${path} HTTP/9.9\r\n\r\n`);

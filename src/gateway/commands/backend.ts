@@ -2,8 +2,8 @@
  * `gateway backends`, `gateway backend set` and `gateway backend remove`. May be imported by src/gateway only.
  */
 import type { Command } from 'commander';
-import { failure } from '../errors.ts';
-import type { BackendList, BackendRecord } from '../ports.ts';
+import { failure, reasonOf } from '../errors.ts';
+import type { BackendRecord, BackendUse, BackendView, BackendViews } from '../ports.ts';
 import { type ConfigOption, integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
 import { withDirectory } from './directory.ts';
 import { printable, table } from './text.ts';
@@ -14,14 +14,25 @@ interface SetOptions extends ConfigOption, JsonOption {
   readonly weight?: number;
 }
 
+interface RemoveOptions extends ConfigOption, JsonOption {
+  readonly force?: boolean;
+}
+
 export function addBackend(program: Command): void {
   withJson(withConfig(program.command('backends')))
-    .description('List the backends that Redis has.')
-    .addHelpText('after', '\nNeeds no daemon.\n\nExample: gateway backends')
+    .description('List the backends that Redis has, and how much they are used.')
+    .addHelpText(
+      'after',
+      `
+SHARE is the part of new users that is placed on a backend. SESSIONS are those stored on it and LOOKUPS/S those answered with it lately, as
+the gateway on this machine counts them (the former within the last minute or so); "-" where there is none to ask.
+
+Example: gateway backends`,
+    )
     .action(async ({ config, json }: ConfigOption & JsonOption) => {
-      const list = await withDirectory(config, (directory) => directory.backends());
+      const { list, notKnown } = await backendViews(config);
       if (json) printJson(list);
-      else print(listText(list));
+      else print(viewsText(list, notKnown));
       for (const { name, message } of json ? [] : list.faults) {
         process.stderr.write(`gateway: backend ${printable(name)} is wrong in Redis: ${printable(message)}\n`);
       }
@@ -54,24 +65,70 @@ export function addBackend(program: Command): void {
       }
       const record = await withDirectory(config, (directory) => directory.patchBackend(name, fields));
       if (json) printJson(record);
-      else print(listText({ backends: [record], faults: [] }));
+      else print(recordText(record));
     });
 
   withJson(withConfig(backend.command('remove')))
-    .description('Remove a backend. Its users are not found from then on; its id is not given to another name.')
+    .description('Remove a backend that no session is stored on. Its id is not given to another name.')
     .argument('<name>', 'name of the backend')
-    .addHelpText('after', '\nNeeds no daemon.\n\nExample: gateway backend remove web-1')
-    .action(async (name: string, { config, json }: ConfigOption & JsonOption) => {
-      await withDirectory(config, (directory) => directory.removeBackend(name));
+    .option('--force', 'also where sessions are stored on it: their users are not found from then on')
+    .addHelpText(
+      'after',
+      `
+Needs no daemon. Looks at every session in Redis. To let a backend go without anyone noticing: "gateway drain", then "gateway settle", then this.
+
+Example: gateway backend remove web-1`,
+    )
+    .action(async (name: string, { config, json, force = false }: RemoveOptions) => {
+      await withDirectory(config, (directory) => directory.removeBackend(name, { force }));
       if (json) printJson({ name });
       else print(`${printable(name)} is removed`);
     });
 }
 
-function listText({ backends }: BackendList): string {
+/** What Redis has, with what this machine's gateway counts; without one, why that isn't known. */
+async function backendViews(config: string | undefined): Promise<{ list: BackendViews; notKnown: string | null }> {
+  const { sharesOf } = await import('../present-answers.ts');
+  const { backends, faults } = await withDirectory(config, (directory) => directory.backends());
+  const { uses, notKnown } = await askUses(config);
+  const shares = sharesOf(backends);
+  const views = backends.map((backend): BackendView => {
+    const { sessions = null, lookupsPerSecond = null } = uses.get(backend.name) ?? {};
+    return { ...backend, share: shares.get(backend.id) ?? 0, sessions, lookupsPerSecond };
+  });
+  return { list: { backends: views, faults }, notKnown };
+}
+
+async function askUses(
+  config: string | undefined,
+): Promise<{ uses: ReadonlyMap<string, BackendUse>; notKnown: string | null }> {
+  const { askConfigured } = await import('../control/ask.ts');
+  try {
+    const { backends } = (await askConfigured(config, { method: 'GET', path: '/v1/backends' })) as BackendViews;
+    return { uses: new Map(backends.map((backend) => [backend.name, backend])), notKnown: null };
+  } catch (error) {
+    return { uses: new Map(), notKnown: reasonOf(error) };
+  }
+}
+
+const HEADINGS = ['NAME', 'ID', 'ADDRESS', 'STATE', 'WEIGHT', 'SHED'] as const;
+
+function cells({ name, id, address, state, weight, shed }: BackendRecord): string[] {
+  return [printable(name), String(id), address, state, String(weight), `${shed / 100} %`];
+}
+
+/** One backend, after a change. */
+export function recordText(record: BackendRecord): string {
+  return table([[...HEADINGS], cells(record)]);
+}
+
+export function viewsText({ backends }: BackendViews, notKnown: string | null): string {
   if (backends.length === 0) return 'there are no backends: add one with "gateway backend set"';
-  const row = ({ name, id, address, state, weight, shed }: BackendRecord) => {
-    return [printable(name), String(id), address, state, weight, `${shed / 100} %`];
-  };
-  return table([['NAME', 'ID', 'ADDRESS', 'STATE', 'WEIGHT', 'SHED'], ...backends.map(row)]);
+  const counted = (value: number | null) => value ?? '-';
+  const rows = backends.map((backend) => {
+    const { share, sessions, lookupsPerSecond } = backend;
+    return [...cells(backend), `${(100 * share).toFixed(1)} %`, counted(sessions), counted(lookupsPerSecond)];
+  });
+  const text = table([[...HEADINGS, 'SHARE', 'SESSIONS', 'LOOKUPS/S'], ...rows]);
+  return notKnown === null ? text : `${text}\nsessions and lookups are not known: ${printable(notKnown)}`;
 }

@@ -41,6 +41,8 @@ export function statusText(status: Status, nowMs: number): string {
       ? ['feed', feedText(status)]
       : ['notifications', notificationsText(status.sync.notifications)],
     ['backends', backendsText(status)],
+    ['denied', readingText(sync.denied, 'sessions', sync.changes['deniedRefused'])],
+    ['facts', readingText(sync.facts, '', sync.changes['factsRefused'])],
     ['keys', keysText(status)],
   ];
   const { lastError } = sync;
@@ -103,11 +105,22 @@ function notificationsText({ missing, pending, events, reads }: NonNullable<Stat
 
 function backendsText({ sync: { backends } }: Status): string {
   const unknown = backends.unknown.map(({ name, records }) => `${printable(name)} (${number(records)} sessions)`);
-  const faults = backends.faults.map(({ name, message }) => `${printable(name)}: ${printable(message)}`);
+  const faults = backends.faults.map(({ name, message, keepsLastGood }) => {
+    return `${printable(name)}: ${printable(message)}${keepsLastGood ? ' (its users stay, nobody else is sent there)' : ''}`;
+  });
   return [
     backends.known === 0 ? 'NONE KNOWN: no session is found' : `${number(backends.known)} known`,
     ...(unknown.length > 0 ? [`UNKNOWN, but named by sessions: ${unknown.slice(0, 5).join(', ')}`] : []),
     ...(faults.length > 0 ? [`WRONG: ${faults.slice(0, 5).join(', ')}`] : []),
+  ].join('; ');
+}
+
+function readingText(reading: Status['sync']['denied'], what: string, refused = 0): string {
+  if (reading === null) return 'not read yet';
+  return [
+    `${number(reading.entries)} ${what}`.trim(),
+    ...(reading.malformed > 0 ? [`${number(reading.malformed)} WRONG and left out`] : []),
+    ...(refused > 0 ? [`${number(refused)} REFUSED since the start, because the table was full`] : []),
   ].join('; ');
 }
 

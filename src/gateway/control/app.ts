@@ -12,6 +12,7 @@ import type { Gateway } from '../ports.ts';
 import type { Admission } from './admission.ts';
 import { requireToken } from './authentication.ts';
 import { CONNECTION_LIMITS, type ConnectionLimits, createBoundedServer } from './connections.ts';
+import { type EventLimits, EventStream } from './event-stream.ts';
 import { BODY_MAX_BYTES } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import { asGatewayError, clientError, PROBLEM_TYPE, problemOf, schemaError } from './problem.ts';
@@ -24,10 +25,11 @@ export interface AppParts {
   /** Who may use it; whoever reaches it when left out. */
   readonly admission?: Admission | undefined;
   readonly limits?: ConnectionLimits | undefined;
+  readonly events?: EventLimits | undefined;
 }
 
 export function createApp(parts: AppParts): FastifyInstance {
-  const { gateway, metrics, log, admission, limits = CONNECTION_LIMITS } = parts;
+  const { gateway, metrics, log, admission, limits = CONNECTION_LIMITS, events } = parts;
   const app = fastify({
     logger: false,
     bodyLimit: BODY_MAX_BYTES,
@@ -48,7 +50,7 @@ export function createApp(parts: AppParts): FastifyInstance {
     throw failure('ROUTE_UNKNOWN', { method: request.method });
   });
   if (admission !== undefined) requireToken(app, admission, log);
-  addRoutes(app, gateway, metrics);
+  addRoutes(app, gateway, metrics, new EventStream(gateway, events));
   return app;
 }
 

@@ -1,8 +1,8 @@
 /**
  * The HTTP server below the control API, and what a connection to it may cost: how many there are, how slowly one may
- * ask, how far ahead, how long it may take to read what it asked for. Imported by app.ts alone.
+ * ask, how far ahead, how long it may take to read what it asked for. Imported by app.ts and event-stream.ts alone.
  */
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import {
   CONNECTIONS_MAX,
@@ -26,6 +26,14 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
   requestTimeoutMs: REQUEST_TIMEOUT_MS,
   exchangeTimeoutMs: EXCHANGE_TIMEOUT_MS,
 };
+
+/** What cuts an exchange that takes too long. */
+const timers = new WeakMap<ServerResponse, NodeJS.Timeout>();
+
+/** This answer has no end: who gives it sees to those that don't read. */
+export function leaveOpen(response: ServerResponse): void {
+  clearTimeout(timers.get(response));
+}
 
 /**
  * A server that cuts connections which go beyond the limits.
@@ -51,6 +59,7 @@ export function createBoundedServer(handle: RequestListener, limits: ConnectionL
     }
     waiting.set(socket, ahead + 1);
     const timer = setTimeout(() => socket.destroy(), exchangeTimeoutMs);
+    timers.set(response, timer);
     response.once('close', () => {
       clearTimeout(timer);
       waiting.set(socket, (waiting.get(socket) ?? 1) - 1);

@@ -15,5 +15,7 @@ export const REQUEST_TIMEOUT_MS = 10_000;
 export const TIMEOUT_CHECK_MS = 1_000;
 /** From a request's headers to the last byte of its answer in the client's hands; Redis has 5 s of it at most. */
 export const EXCHANGE_TIMEOUT_MS = 30_000;
+/** How long a backend's removal looks for sessions that are stored on it; with the rest it stays below the above. */
+export const USE_SEARCH_MS = 15_000;
 /** The longest answer, /metrics, has about 20 KiB; a list of 65,535 backends about 8 MiB. */
 export const ANSWER_MAX_BYTES = 16 * 1024 * 1024;

@@ -2,12 +2,16 @@
  * The resources of the control API and what each method does: a thin layer over the port `Gateway`.
  * Imported by server.ts alone.
  */
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifySchema, HTTPMethods } from 'fastify';
 import type { BackendPatch } from '../../sync/functions.ts';
 import { SID_MAX_BYTES } from '../../sync/limits.ts';
 import { failure } from '../errors.ts';
 import type { Gateway } from '../ports.ts';
+import type { EventStream } from './event-stream.ts';
+import { USE_SEARCH_MS } from './limits.ts';
 import type { Metrics } from './metrics.ts';
+import { type DescribedResource, openApi } from './openapi.ts';
 import * as schemas from './schemas.ts';
 
 const METHODS = ['GET', 'PUT', 'PATCH', 'POST', 'DELETE'] as const satisfies HTTPMethods[];
@@ -19,28 +23,42 @@ interface Operation {
   /** Left out where the answer is not JSON. */
   readonly answer?: object;
   readonly body?: object;
+  readonly query?: Schema;
   readonly handle: (request: Request) => unknown;
   /** Content type of the answer, where that is not JSON. */
   readonly contentType?: string;
+  /** Of an answer without an end: given after `handle` had nothing against it. */
+  readonly stream?: (response: ServerResponse) => void;
+}
+
+interface Schema {
+  readonly properties: Readonly<Record<string, object>>;
 }
 
 interface Request {
   readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string>>;
   /** As the operation's schema says. */
   readonly body: unknown;
 }
 
 interface Resource {
   readonly path: string;
-  readonly params?: object;
+  readonly params?: Schema;
   readonly operations: Partial<Record<Method, Operation>>;
 }
 
 /** What a new backend has where nothing else is said. */
 const BACKEND_DEFAULTS = { state: 'active', weight: 100, shed: 0 } as const;
 
-export function addRoutes(app: FastifyInstance, gateway: Gateway, metrics: Metrics): void {
-  for (const resource of resources(gateway, metrics)) addResource(app, resource);
+export function addRoutes(app: FastifyInstance, gateway: Gateway, metrics: Metrics, events: EventStream): void {
+  const served = resources(gateway, metrics, events);
+  for (const resource of [...served, description(served)]) addResource(app, resource);
+}
+
+function description(served: readonly Resource[]): Resource {
+  const GET = { summary: 'This description.', handle: () => openApi(served as readonly DescribedResource[]) };
+  return { path: '/openapi.json', operations: { GET } };
 }
 
 function addResource(app: FastifyInstance, { path, params, operations }: Resource): void {
@@ -48,11 +66,12 @@ function addResource(app: FastifyInstance, { path, params, operations }: Resourc
   for (const method of allowed) {
     const operation = operations[method];
     if (operation === undefined) continue;
-    const { summary, status = 200, answer, body, handle, contentType } = operation;
+    const { summary, status = 200, answer, body, query, handle, contentType, stream } = operation;
     const schema: FastifySchema & { summary: string } = {
       summary,
       ...(params === undefined ? {} : { params }),
       ...(body === undefined ? {} : { body }),
+      ...(query === undefined ? {} : { querystring: query }),
       response: {
         ...(answer === undefined ? {} : { [status]: answer }),
         '4xx': schemas.problem,
@@ -63,8 +82,18 @@ function addResource(app: FastifyInstance, { path, params, operations }: Resourc
       method,
       url: path,
       schema,
+      exposeHeadRoute: stream === undefined,
       handler: async (request, reply) => {
-        const result = await handle({ params: request.params as Record<string, string>, body: request.body });
+        const result = await handle({
+          params: request.params as Record<string, string>,
+          query: request.query as Record<string, string>,
+          body: request.body,
+        });
+        if (stream !== undefined) {
+          reply.hijack();
+          stream(reply.raw);
+          return reply;
+        }
         reply.code(status);
         if (contentType !== undefined) reply.type(contentType);
         return result;
@@ -81,7 +110,7 @@ function addResource(app: FastifyInstance, { path, params, operations }: Resourc
   });
 }
 
-function resources(gateway: Gateway, metrics: Metrics): Resource[] {
+function resources(gateway: Gateway, metrics: Metrics, events: EventStream): Resource[] {
   const nameOf = ({ params }: Request): string => params['name'] ?? '';
   return [
     {
@@ -159,10 +188,14 @@ function resources(gateway: Gateway, metrics: Metrics): Resource[] {
           },
         },
         DELETE: {
-          summary: 'Removes a backend; its id stays taken.',
+          summary: 'Removes a backend that no session is stored on, or any with ?force=true; its id stays taken.',
           status: 204,
+          query: schemas.backendDelete,
           answer: schemas.nothing,
-          handle: (request) => gateway.removeBackend(nameOf(request)),
+          handle: (request) => {
+            const force = request.query['force'] === 'true';
+            return gateway.removeBackend(nameOf(request), { force, withinMs: USE_SEARCH_MS });
+          },
         },
       },
     },
@@ -180,13 +213,14 @@ function resources(gateway: Gateway, metrics: Metrics): Resource[] {
           },
         },
         PUT: {
-          summary: 'Stores a session, in Redis and in its feed.',
+          summary: 'Stores a session with ttlMs, or moves one without; in Redis and in its feed.',
           body: schemas.sessionPut,
           status: 204,
           answer: schemas.nothing,
-          handle: (request) => {
-            const { backend, ttlMs } = request.body as { backend: string; ttlMs: number };
-            return gateway.setSession(sessionIdOf(request), backend, ttlMs);
+          handle: async (request) => {
+            const { backend, ttlMs } = request.body as { backend: string; ttlMs?: number };
+            if (ttlMs === undefined) await gateway.moveSession(sessionIdOf(request), backend);
+            else await gateway.setSession(sessionIdOf(request), backend, ttlMs);
           },
         },
         DELETE: {
@@ -194,6 +228,57 @@ function resources(gateway: Gateway, metrics: Metrics): Resource[] {
           status: 204,
           answer: schemas.nothing,
           handle: (request) => gateway.removeSession(sessionIdOf(request)),
+        },
+      },
+    },
+    {
+      path: '/v1/denied/:sid',
+      params: schemas.sessionParams,
+      operations: {
+        PUT: {
+          summary: 'Revokes a session, stored or not: for forMs, or for good.',
+          body: schemas.deniedPut,
+          answer: schemas.denied,
+          handle: (request) => {
+            const { forMs = null } = (request.body ?? {}) as { forMs?: number };
+            return gateway.denySession(sessionIdOf(request), forMs);
+          },
+        },
+        DELETE: {
+          summary: 'Allows a session again.',
+          status: 204,
+          answer: schemas.nothing,
+          handle: (request) => gateway.allowSession(sessionIdOf(request)),
+        },
+      },
+    },
+    {
+      path: '/v1/facts/:name',
+      params: schemas.factParams,
+      operations: {
+        GET: { summary: 'A fact.', answer: schemas.fact, handle: (request) => gateway.fact(nameOf(request)) },
+        PUT: {
+          summary: 'Sets a fact, to at most 24 bytes.',
+          body: schemas.factPut,
+          answer: schemas.fact,
+          handle: (request) => gateway.setFact(nameOf(request), (request.body as { value: string }).value),
+        },
+        DELETE: {
+          summary: 'Removes a fact.',
+          status: 204,
+          answer: schemas.nothing,
+          handle: (request) => gateway.removeFact(nameOf(request)),
+        },
+      },
+    },
+    {
+      path: '/v1/events',
+      operations: {
+        GET: {
+          summary: 'What changes from now on: backends, fact, denied, state, and lost for a reader that was too slow.',
+          contentType: 'text/event-stream',
+          handle: () => events.requirePlace(),
+          stream: (response) => events.serve(response),
         },
       },
     },

@@ -54,6 +54,8 @@ export const readiness = object({ ready: flag });
 
 const resync = { reason: text, startedMs: count, pages: count, sessions: count } as const;
 
+const tableReading = orNull(object({ entries: count, malformed: count, timeMs: count }));
+
 const sync = object({
   state: text,
   position: orNull(text),
@@ -64,9 +66,11 @@ const sync = object({
   lastResync: orNull(object({ ...resync, endedMs: count })),
   backends: object({
     known: count,
-    faults: listOf(object({ name: text, kind: text, message: text })),
+    faults: listOf(object({ name: text, kind: text, message: text, keepsLastGood: flag })),
     unknown: listOf(object({ name: text, records: count })),
   }),
+  denied: tableReading,
+  facts: tableReading,
   connections: count,
   entries: counts,
   changes: counts,
@@ -106,7 +110,22 @@ const backendFields = {
 const backendName = { type: 'string', minLength: 1, maxLength: NAME_MAX_BYTES } as const;
 
 export const backend = object({ name: backendName, ...backendFields });
-export const backendList = object({ backends: listOf(backend), faults: listOf(object({ name: text, message: text })) });
+
+/** With how much it is used, as this gateway sees it; null = not known. */
+const backendView = object({
+  name: backendName,
+  ...backendFields,
+  share: { type: 'number', minimum: 0, maximum: 1 },
+  sessions: orNull(count),
+  lookupsPerSecond: orNull({ type: 'number', minimum: 0 }),
+});
+
+export const backendList = object({
+  backends: listOf(backendView),
+  faults: listOf(object({ name: text, message: text })),
+});
+/** Also where sessions are stored on it. */
+export const backendDelete = { ...object({ force: { enum: ['true', 'false'] } }), required: [] } as const;
 export const backendParams = object({ name: backendName });
 
 /** The whole backend: what is left out gets its default. */
@@ -116,11 +135,20 @@ export const backendPatch = { ...object(backendFields), required: [], minPropert
 
 export const sessionParams = object({ sid: { type: 'string', minLength: 1, maxLength: SID_MAX_BYTES } });
 
-export const sessionPut = object({
-  backend: backendName,
-  /** Milliseconds until it expires. */
-  ttlMs: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
-});
+const ttlMs = { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER } as const;
+
+/** With `ttlMs`, milliseconds until it expires, the session is stored; without, one that is stored is moved and keeps its end. */
+export const sessionPut = { ...object({ backend: backendName, ttlMs }), required: ['backend'] } as const;
+
+/** For how long; without it for good. */
+export const deniedPut = { ...object({ forMs: ttlMs }), type: ['object', 'null'], required: [] } as const;
+/** Unix ms. */
+export const denied = object({ untilMs: count });
+
+export const factParams = object({ name: backendName });
+/** At most 24 bytes as UTF-8, which the function library checks. */
+export const factPut = object({ value: { type: 'string', maxLength: 1024 } });
+export const fact = object({ name: text, value: orNull(text), hex: text, version: orNull(text) });
 
 export const session = object({
   redis: orNull(object({ backend: orNull(text), ttlMs: orNull(count) })),

@@ -27,7 +27,7 @@ export interface HttpAccess {
   readonly admission: Admission;
 }
 
-export interface ControlOptions extends Pick<AppParts, 'limits'> {
+export interface ControlOptions extends Pick<AppParts, 'limits' | 'events'> {
   readonly http?: HttpAccess | null;
 }
 
@@ -40,9 +40,9 @@ export async function startControl(
   socket: string,
   gateway: Gateway,
   log: Logger,
-  { http = null, limits }: ControlOptions = {},
+  { http = null, limits, events }: ControlOptions = {},
 ): Promise<ControlServer> {
-  const parts: AppParts = { gateway, log, metrics: createMetrics(() => gateway.status()), limits };
+  const parts: AppParts = { gateway, log, metrics: createMetrics(() => gateway.status()), limits, events };
   const app = createApp(parts);
   const removeSocket = await listenOn(socket, (path) => app.listen({ path }));
   const closeSocket = (): Promise<void> => {

@@ -168,7 +168,7 @@ async function eventFlags(call: Call): Promise<{ readonly reply: string } | { re
 async function checkEvents(name: string, call: Call): Promise<Check> {
   const flags = await eventFlags(call);
   if ('refused' in flags) {
-    const advice = `see that the service sends notifications, ${EVENTS_SETTING} with K and A, or Kg$hxe`;
+    const advice = `see that the service sends notifications, ${EVENTS_SETTING} with K and A, or Kg$hzxe`;
     return warn(name, flags.refused, advice);
   }
   const missing = missingEvents(flags.reply);

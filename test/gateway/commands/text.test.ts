@@ -47,7 +47,9 @@ sessions       12 of 1,000 (1.2 %); 3 REFUSED since the table was made, because 
 age            in step with Redis 1.5 s ago
 redis          redis://127.0.0.1:6379/0, following (full load for reconcile: 2 sessions so far)
 feed           at 1700000000000-5, 2 behind, set 10, del 2
-backends       2 known; UNKNOWN, but named by sessions: web-9 (3 sessions); WRONG: web-3: id: found nothing, allowed: an integer
+backends       2 known; UNKNOWN, but named by sessions: web-9 (3 sessions); WRONG: web-3: id: found nothing, allowed: an integer (its users stay, nobody else is sent there)
+denied         3 sessions; 1 WRONG and left out
+facts          not read yet
 keys           7 edge
 last failure   808 d 13 h ago: connect ECONNREFUSED
 problems       feed-op 1, since the start
@@ -115,6 +117,8 @@ age            never in step with Redis
 redis          redis://127.0.0.1:6379/0, connecting
 feed           at nothing yet
 backends       NONE KNOWN: no session is found
+denied         3 sessions; 1 WRONG and left out
+facts          not read yet
 keys           none: nobody can ask
 packets  none yet`);
   });

@@ -22,6 +22,18 @@ const COMMANDS = [
   ['backends'],
   ['backend', 'set'],
   ['backend', 'remove'],
+  ['drain'],
+  ['undrain'],
+  ['down'],
+  ['shed'],
+  ['move'],
+  ['settle'],
+  ['deny'],
+  ['allow'],
+  ['fact', 'set'],
+  ['fact', 'get'],
+  ['fact', 'remove'],
+  ['fact', 'watch'],
   ['redis', 'install'],
   ['detach'],
   ['demo'],
@@ -66,6 +78,16 @@ describe('wrong usage: exit 2, on standard error, with where to look', () => {
     [['backend', 'set', 'web-1', '--weight=-1'], /0 to 65535/, 'gateway backend set'],
     [['backend', 'set', 'web-1', '--weight', '1e3'], /0 to 65535/, 'gateway backend set'],
     [['backend', 'remove'], /missing required argument 'name'/, 'gateway backend remove'],
+    [['drain'], /missing required argument 'name'/, 'gateway drain'],
+    [['shed', 'web-1'], /missing required argument 'percent'/, 'gateway shed'],
+    [['shed', 'web-1', '100.01'], /a percentage from 0 to 100 with at most two decimals/, 'gateway shed'],
+    [['shed', 'web-1', '0.001'], /at most two decimals/, 'gateway shed'],
+    [['shed', 'web-1', '1e1'], /a percentage from 0 to 100/, 'gateway shed'],
+    [['move', 's1'], /missing required argument 'name'/, 'gateway move'],
+    [['settle', 'web-1', '--rate', '0'], /a whole number, 1 to 100000/, 'gateway settle'],
+    [['deny', 's1', '--for', '1 hour'], /a length of time up to 100 years, as 90s, 15m, 1h/, 'gateway deny'],
+    [['deny', 's1', '--for', '0s'], /a length of time/, 'gateway deny'],
+    [['fact', 'set', 'epoch'], /missing required argument 'value'/, 'gateway fact set'],
   ])('%j', async (args, message, help) => {
     const { status, stdout, stderr } = await gateway(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
@@ -74,7 +96,7 @@ describe('wrong usage: exit 2, on standard error, with where to look', () => {
     expect(stderr).toContain(`Run "${help} --help"`);
   });
 
-  test.concurrent.each([['keys'], ['backend'], ['redis']])('%s alone shows its commands', async (group) => {
+  test.concurrent.each([['keys'], ['backend'], ['fact'], ['redis']])('%s alone shows its commands', async (group) => {
     const { status, stdout, stderr } = await gateway([group]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain(`Usage: gateway ${group} `);
@@ -105,6 +127,14 @@ describe('wrong configuration: exit 2', () => {
     ['backends'],
     ['backend', 'set', 'x', '--id', '1'],
     ['backend', 'remove', 'x'],
+    ['drain', 'x'],
+    ['shed', 'x', '1'],
+    ['move', 's', 'x'],
+    ['settle', 'x'],
+    ['deny', 's'],
+    ['allow', 's'],
+    ['fact', 'set', 'x', '1'],
+    ['fact', 'watch', 'x'],
     ['redis', 'install'],
     ['detach'],
     ['lookup', 'x', '--server', '127.0.0.1:1'],
@@ -153,6 +183,10 @@ describe('what fails: exit 1, with what to do', () => {
     ['redis', 'install'],
     ['backend', 'set', 'x', '--id', '1'],
     ['backend', 'remove', 'x'],
+    ['drain', 'x'],
+    ['settle', 'x'],
+    ['deny', 's'],
+    ['fact', 'watch', 'x'],
   ])('%s %s without Redis', async (...command) => {
     const args = [...command.filter((name) => name !== undefined), '-c', config];
     const { status, stdout, stderr } = await gateway(args);

@@ -1,7 +1,17 @@
 /** A gateway behind the control API's port that holds everything in memory. */
 import { Verdict } from '../../../src/abi.ts';
 import { failure } from '../../../src/gateway/errors.ts';
-import type { BackendRecord, Gateway, SessionView, Status, VerdictName } from '../../../src/gateway/ports.ts';
+import type {
+  BackendRecord,
+  Directory,
+  Gateway,
+  GatewayEvent,
+  RedisSession,
+  RemoveOptions,
+  SessionView,
+  Status,
+  VerdictName,
+} from '../../../src/gateway/ports.ts';
 import type { BackendPatch } from '../../../src/sync/functions.ts';
 
 export const FAKE_KEY = {
@@ -13,6 +23,9 @@ export const FAKE_KEY = {
   notAfterMs: 1_900_000_000_000,
   valid: true,
 } as const;
+
+/** How much every backend is used. */
+export const FAKE_USE = { share: 0.25, sessions: 1_234, lookupsPerSecond: null } as const;
 
 export function zeroCounts(): Record<VerdictName, number> {
   const names = Object.keys(Verdict).filter((name) => name !== 'COUNT');
@@ -45,9 +58,18 @@ export function fakeStatus(): Status {
       lastResync: { reason: 'start', startedMs: 1_600_000_000_000, pages: 1, sessions: 2, endedMs: 1_600_000_000_001 },
       backends: {
         known: 2,
-        faults: [{ name: 'web-3', kind: 'backend-entry', message: 'id: found nothing, allowed: an integer' }],
+        faults: [
+          {
+            name: 'web-3',
+            kind: 'backend-entry',
+            message: 'id: found nothing, allowed: an integer',
+            keepsLastGood: true,
+          },
+        ],
         unknown: [{ name: 'web-9', records: 3 }],
       },
+      denied: { entries: 3, malformed: 1, timeMs: 1_600_000_000_001 },
+      facts: null,
       connections: 1,
       entries: { set: 10, del: 2, other: 0 },
       changes: { inserted: 9, refused: 0 },
@@ -60,16 +82,114 @@ export function fakeStatus(): Status {
   };
 }
 
-export class FakeGateway implements Gateway {
-  now: Status = fakeStatus();
+/** The tables in Redis. */
+export class FakeDirectory implements Directory {
   readonly table = new Map<string, BackendRecord>();
   readonly sessions = new Map<string, { backend: string; ttlMs: number }>();
-  /** Thrown by the next call of anything but `status`. */
+  /** Until when, Unix ms. */
+  readonly denied = new Map<string, number>();
+  readonly facts = new Map<string, string>();
+  /** Thrown by the next call. */
   next: unknown;
 
-  #maybeFail(): void {
+  reset(): void {
+    for (const map of [this.table, this.sessions, this.denied, this.facts]) map.clear();
+    this.next = undefined;
+  }
+
+  protected maybeFail(): void {
     const { next } = this;
     this.next = undefined;
+    if (next !== undefined) throw next;
+  }
+
+  async backends() {
+    this.maybeFail();
+    return { backends: [...this.table.values()], faults: [{ name: 'web-3', message: 'id: found nothing' }] };
+  }
+
+  async patchBackend(name: string, fields: BackendPatch) {
+    this.maybeFail();
+    const before = this.table.get(name);
+    const after = { name, state: 'active', weight: 100, shed: 0, ...before, ...fields } as BackendRecord;
+    if (after.id === undefined)
+      throw failure('BACKEND_REFUSED', { name, reason: 'id: found nothing; allowed: 1 to 65535' });
+    this.table.set(name, after);
+    return after;
+  }
+
+  async removeBackend(name: string, { force = false }: RemoveOptions = {}) {
+    this.maybeFail();
+    this.#requireBackend(name);
+    const isUsed = [...this.sessions.values()].some(({ backend }) => backend === name);
+    if (isUsed && !force) throw failure('BACKEND_IN_USE', { name, found: 'found sessions' });
+    this.table.delete(name);
+  }
+
+  async session(_sid: string): Promise<RedisSession | null> {
+    return { backend: 'web-1', ttlMs: 5 };
+  }
+
+  async setSession(sid: string, backend: string, ttlMs: number) {
+    this.maybeFail();
+    this.sessions.set(sid, { backend, ttlMs });
+  }
+
+  async moveSession(sid: string, backend: string) {
+    this.maybeFail();
+    this.#requireBackend(backend);
+    const held = this.sessions.get(sid);
+    if (held === undefined) throw failure('SESSION_UNKNOWN', {});
+    this.sessions.set(sid, { ...held, backend });
+    return { from: held.backend };
+  }
+
+  async removeSession(sid: string) {
+    this.maybeFail();
+    if (!this.sessions.delete(sid)) throw failure('SESSION_UNKNOWN', {});
+  }
+
+  async denySession(sid: string, untilMs: number) {
+    this.maybeFail();
+    this.denied.set(sid, untilMs);
+  }
+
+  async fact(name: string) {
+    this.maybeFail();
+    const value = this.facts.get(name);
+    if (value === undefined) throw failure('FACT_UNKNOWN', { name });
+    return { name, value, hex: Buffer.from(value).toString('hex'), version: '5-0' };
+  }
+
+  async setFact(name: string, value: string) {
+    this.facts.set(name, value);
+    return await this.fact(name);
+  }
+
+  async removeFact(name: string) {
+    this.maybeFail();
+    if (!this.facts.delete(name)) throw failure('FACT_UNKNOWN', { name });
+  }
+
+  #requireBackend(name: string): void {
+    if (!this.table.has(name)) throw failure('BACKEND_UNKNOWN', { name, names: [...this.table.keys()] });
+  }
+}
+
+export class FakeGateway implements Gateway {
+  now: Status = fakeStatus();
+  readonly directory = new FakeDirectory();
+  readonly table = this.directory.table;
+  readonly sessions = this.directory.sessions;
+  readonly readers = new Set<(event: GatewayEvent) => void>();
+  /** Thrown by the next call of anything but `status` and `subscribe`. */
+  set next(error: unknown) {
+    this.directory.next = error;
+  }
+
+  #maybeFail(): void {
+    const { next } = this.directory;
+    this.directory.next = undefined;
     if (next !== undefined) throw next;
   }
 
@@ -93,28 +213,21 @@ export class FakeGateway implements Gateway {
   }
 
   async backends() {
-    this.#maybeFail();
-    return { backends: [...this.table.values()], faults: [{ name: 'web-3', message: 'id: found nothing' }] };
+    const { backends, faults } = await this.directory.backends();
+    return { backends: backends.map((backend) => ({ ...backend, ...FAKE_USE })), faults };
   }
 
-  async patchBackend(name: string, fields: BackendPatch) {
-    this.#maybeFail();
-    const before = this.table.get(name);
-    const after = { name, state: 'active', weight: 100, shed: 0, ...before, ...fields } as BackendRecord;
-    if (after.id === undefined)
-      throw failure('BACKEND_REFUSED', { name, reason: 'id: found nothing; allowed: 1 to 65535' });
-    this.table.set(name, after);
-    return after;
+  patchBackend(...args: Parameters<Directory['patchBackend']>) {
+    return this.directory.patchBackend(...args);
   }
 
-  async removeBackend(name: string) {
-    this.#maybeFail();
-    if (!this.table.delete(name)) throw failure('BACKEND_UNKNOWN', { name });
+  removeBackend(...args: Parameters<Directory['removeBackend']>) {
+    return this.directory.removeBackend(...args);
   }
 
   async session(sid: string): Promise<SessionView> {
     this.#maybeFail();
-    const held = this.sessions.get(sid);
+    const held = this.directory.sessions.get(sid);
     if (held === undefined) return { redis: null, kernel: null };
     return {
       redis: { backend: held.backend, ttlMs: held.ttlMs },
@@ -122,13 +235,46 @@ export class FakeGateway implements Gateway {
     };
   }
 
-  async setSession(sid: string, backend: string, ttlMs: number) {
-    this.#maybeFail();
-    this.sessions.set(sid, { backend, ttlMs });
+  setSession(...args: Parameters<Directory['setSession']>) {
+    return this.directory.setSession(...args);
   }
 
-  async removeSession(sid: string) {
-    this.#maybeFail();
-    if (!this.sessions.delete(sid)) throw failure('SESSION_UNKNOWN', {});
+  moveSession(...args: Parameters<Directory['moveSession']>) {
+    return this.directory.moveSession(...args);
+  }
+
+  removeSession(sid: string) {
+    return this.directory.removeSession(sid);
+  }
+
+  async denySession(sid: string, forMs: number | null) {
+    const untilMs = forMs === null ? 253_402_300_799_999 : 1_000_000 + forMs;
+    await this.directory.denySession(sid, untilMs);
+    return { untilMs };
+  }
+
+  allowSession(sid: string) {
+    return this.directory.denySession(sid, 0);
+  }
+
+  fact(name: string) {
+    return this.directory.fact(name);
+  }
+
+  setFact(name: string, value: string) {
+    return this.directory.setFact(name, value);
+  }
+
+  removeFact(name: string) {
+    return this.directory.removeFact(name);
+  }
+
+  subscribe(reader: (event: GatewayEvent) => void) {
+    this.readers.add(reader);
+    return () => void this.readers.delete(reader);
+  }
+
+  publish(event: GatewayEvent): void {
+    for (const reader of this.readers) reader(event);
   }
 }

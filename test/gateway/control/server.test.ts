@@ -8,7 +8,7 @@ import { BODY_MAX_BYTES, HEADERS_MAX_BYTES } from '../../../src/gateway/control/
 import { type ControlServer, startControl } from '../../../src/gateway/control/server.ts';
 import { failure } from '../../../src/gateway/errors.ts';
 import { createLogger } from '../../../src/gateway/log.ts';
-import { FakeGateway, fakeStatus } from './fake-gateway.ts';
+import { FAKE_USE, FakeGateway, fakeStatus } from './fake-gateway.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'control-'));
 const socketPath = join(folder, 'gateway.sock');
@@ -29,9 +29,7 @@ afterAll(async () => {
 });
 beforeEach(() => {
   gateway.now = fakeStatus();
-  gateway.table.clear();
-  gateway.sessions.clear();
-  gateway.next = undefined;
+  gateway.directory.reset();
   logged = '';
 });
 
@@ -147,8 +145,8 @@ describe('what is served', () => {
     expect((await ask('GET', '/v1/backends')).json).toEqual({
       faults: [{ name: 'web-3', message: 'id: found nothing' }],
       backends: [
-        { ...whole, state: 'draining', weight: 5 },
-        { ...whole, name: 'web-2', id: 2, address: '[2001:db8::2]:80' },
+        { ...whole, state: 'draining', weight: 5, ...FAKE_USE },
+        { ...whole, name: 'web-2', id: 2, address: '[2001:db8::2]:80', ...FAKE_USE },
       ],
     });
     // PUT makes it whole again, PATCH would have left the state.
@@ -173,6 +171,79 @@ describe('what is served', () => {
     },
   );
 
+  test('a backend that is in use is removed by force only', async () => {
+    await ask('PUT', '/v1/backends/web-1', { id: 1, address: '10.0.0.11:8080' });
+    await ask('PUT', '/v1/sessions/s1', { backend: 'web-1', ttlMs: 60_000 });
+    expectProblem(await ask('DELETE', '/v1/backends/web-1'), 409, 'BACKEND_IN_USE');
+    expectProblem(await ask('DELETE', '/v1/backends/web-1?force=false'), 409, 'BACKEND_IN_USE');
+    expect((await ask('DELETE', '/v1/backends/web-1?force=true')).status).toBe(204);
+  });
+
+  test('a session is moved where no end is given', async () => {
+    await ask('PUT', '/v1/backends/web-2', { id: 2, address: '10.0.0.12:8080' });
+    await ask('PUT', '/v1/sessions/s1', { backend: 'web-1', ttlMs: 60_000 });
+    expect(await ask('PUT', '/v1/sessions/s1', { backend: 'web-2' })).toMatchObject({ status: 204, text: '' });
+    expect(gateway.sessions.get('s1')).toEqual({ backend: 'web-2', ttlMs: 60_000 });
+    expectProblem(await ask('PUT', '/v1/sessions/s2', { backend: 'web-2' }), 404, 'SESSION_UNKNOWN');
+    const unknown = await ask('PUT', '/v1/sessions/s1', { backend: 'web-9' });
+    expectProblem(unknown, 404, 'BACKEND_UNKNOWN');
+    expect(unknown.json.detail).toBe('there is no backend "web-9"; there is "web-2"');
+  });
+
+  test('a session is denied for a while, for good, and allowed again', async () => {
+    const { denied } = gateway.directory;
+    const path = `/v1/denied/${encodeURIComponent('s/1')}`;
+    expect(await ask('PUT', path, { forMs: 5_000 })).toMatchObject({ status: 200, json: { untilMs: 1_005_000 } });
+    expect([...denied]).toEqual([['s/1', 1_005_000]]);
+    for (const body of [undefined, {}]) {
+      expect((await ask('PUT', path, body)).json).toEqual({ untilMs: 253_402_300_799_999 });
+    }
+    expect(await ask('DELETE', path)).toMatchObject({ status: 204, text: '' });
+    expect(denied.get('s/1')).toBe(0);
+  });
+
+  test('facts are set, got and removed', async () => {
+    expectProblem(await ask('GET', '/v1/facts/epoch'), 404, 'FACT_UNKNOWN');
+    const fact = { name: 'epoch', value: 'ü', hex: 'c3bc', version: '5-0' };
+    expect(await ask('PUT', '/v1/facts/epoch', { value: 'ü' })).toMatchObject({ status: 200, json: fact });
+    expect((await ask('GET', '/v1/facts/epoch')).json).toEqual(fact);
+    expect((await ask('DELETE', '/v1/facts/epoch')).status).toBe(204);
+    expectProblem(await ask('DELETE', '/v1/facts/epoch'), 404, 'FACT_UNKNOWN');
+  });
+
+  test('the description has every path and method, with its parameters', async () => {
+    const { json } = await ask('GET', '/openapi.json');
+    expect(json.openapi).toBe('3.1.0');
+    const methods = Object.entries(json.paths).map(([path, item]) => {
+      return [path, Object.keys(item as object).filter((key) => key !== 'parameters')];
+    });
+    expect(Object.fromEntries(methods)).toEqual({
+      '/healthz': ['get'],
+      '/readyz': ['get'],
+      '/metrics': ['get'],
+      '/v1/status': ['get'],
+      '/v1/keys': ['get'],
+      '/v1/keys/reload': ['post'],
+      '/v1/backends': ['get'],
+      '/v1/backends/{name}': ['put', 'patch', 'delete'],
+      '/v1/sessions/{sid}': ['get', 'put', 'delete'],
+      '/v1/denied/{sid}': ['put', 'delete'],
+      '/v1/facts/{name}': ['get', 'put', 'delete'],
+      '/v1/events': ['get'],
+    });
+    const backend = json.paths['/v1/backends/{name}'];
+    expect(backend.parameters).toEqual([
+      { name: 'name', in: 'path', required: true, schema: { type: 'string', minLength: 1, maxLength: 256 } },
+    ]);
+    expect(backend.delete.parameters).toMatchObject([{ name: 'force', in: 'query', required: false }]);
+    expect(backend.patch.requestBody.content['application/json'].schema.properties.shed).toEqual({
+      type: 'integer',
+      minimum: 0,
+      maximum: 10_000,
+    });
+    expect(json.paths['/v1/events'].get.responses[200].content).toHaveProperty(['text/event-stream']);
+  });
+
   test('HEAD has the headers of GET and no body', async () => {
     const answer = await ask('HEAD', '/v1/status');
     expect(answer).toMatchObject({ status: 200, text: '' });
@@ -196,7 +267,15 @@ describe('what is refused', () => {
     ['PATCH', '/v1/backends/a', '{}', 'REQUEST_INVALID'],
     ['PATCH', '/v1/backends/', '{"shed":1}', 'REQUEST_INVALID'],
     ['PATCH', '/v1/backends/a', '{"shed":10001}', 'REQUEST_INVALID'],
-    ['PUT', '/v1/sessions/a', '{"backend":"x"}', 'REQUEST_INVALID'],
+    ['PUT', '/v1/sessions/a', '{"ttlMs":1}', 'REQUEST_INVALID'],
+    ['DELETE', '/v1/backends/a?force=yes', undefined, 'REQUEST_INVALID'],
+    ['DELETE', '/v1/backends/a?forced=true', undefined, 'REQUEST_INVALID'],
+    ['PUT', '/v1/denied/a', '{"forMs":0}', 'REQUEST_INVALID'],
+    ['PUT', '/v1/denied/a', '{"forMs":"1h"}', 'REQUEST_INVALID'],
+    ['PUT', '/v1/denied/a', '{"for":1}', 'REQUEST_INVALID'],
+    ['PUT', '/v1/denied/a', '7', 'REQUEST_INVALID'],
+    ['PUT', '/v1/facts/a', '{}', 'REQUEST_INVALID'],
+    ['PUT', '/v1/facts/a', '{"value":7}', 'REQUEST_INVALID'],
     ['PUT', '/v1/sessions/a', '{"backend":"","ttlMs":1}', 'REQUEST_INVALID'],
     ['PUT', '/v1/sessions/a', '{"backend":"x","ttlMs":0}', 'REQUEST_INVALID'],
     ['PUT', '/v1/sessions/a', '{"backend":"x","ttlMs":1e300}', 'REQUEST_INVALID'],

@@ -1,0 +1,82 @@
+/**
+ * `GET /v1/events`: server-sent events (HTML Living Standard, section 9.2). What a reader has not taken is bounded: past
+ * that it loses events, and is told how many once it reads again; one that takes nothing for a minute is cut. Imported by app.ts and routes.ts alone.
+ */
+import type { ServerResponse } from 'node:http';
+import { failure } from '../errors.ts';
+import type { Gateway, GatewayEvent } from '../ports.ts';
+import { leaveOpen } from './connections.ts';
+
+export interface EventLimits {
+  readonly readersMax: number;
+  /** Of one reader, not yet taken. */
+  readonly queueMaxBytes: number;
+  readonly beatMs: number;
+  /** Beats in which a reader takes nothing, before it is cut. */
+  readonly idleBeatsMax: number;
+}
+
+export const EVENT_LIMITS: EventLimits = {
+  readersMax: 16,
+  queueMaxBytes: 256 * 1024,
+  beatMs: 15_000,
+  idleBeatsMax: 4,
+};
+
+export class EventStream {
+  readonly #gateway: Pick<Gateway, 'subscribe'>;
+  readonly #limits: EventLimits;
+  #readers = 0;
+
+  constructor(gateway: Pick<Gateway, 'subscribe'>, limits: EventLimits = EVENT_LIMITS) {
+    this.#gateway = gateway;
+    this.#limits = limits;
+  }
+
+  /** @throws GatewayError EVENTS_BUSY */
+  requirePlace(): void {
+    const { readersMax } = this.#limits;
+    if (this.#readers >= readersMax) throw failure('EVENTS_BUSY', { max: readersMax });
+  }
+
+  /** Serves until the reader goes, or is cut. */
+  serve(response: ServerResponse): void {
+    const { queueMaxBytes, beatMs, idleBeatsMax } = this.#limits;
+    this.#readers += 1;
+    leaveOpen(response);
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    response.write(': events of session-gateway\n\n');
+    let lost = 0;
+    let idleBeats = 0;
+
+    const tell = (event: GatewayEvent): void => {
+      if (response.writableLength > queueMaxBytes) {
+        lost += 1;
+        return;
+      }
+      tellLost();
+      const { type, ...data } = event;
+      response.write(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
+    };
+    const tellLost = (): void => {
+      if (lost > 0) response.write(`event: lost\ndata: ${JSON.stringify({ events: lost })}\n\n`);
+      lost = 0;
+    };
+    const beat = (): void => {
+      idleBeats = response.writableLength > 0 ? idleBeats + 1 : 0;
+      if (idleBeats >= idleBeatsMax) response.destroy();
+      else if (idleBeats === 0) {
+        tellLost();
+        response.write(':\n\n');
+      }
+    };
+    const unsubscribe = this.#gateway.subscribe(tell);
+    const timer = setInterval(beat, beatMs);
+    response.once('close', () => {
+      clearInterval(timer);
+      unsubscribe();
+      this.#readers -= 1;
+    });
+    response.once('error', () => undefined);
+  }
+}

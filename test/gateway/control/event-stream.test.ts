@@ -1,0 +1,128 @@
+/** Server-sent events over a real socket: what readers are told, and what slow, gone and too many readers cost. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { CONNECTION_LIMITS } from '../../../src/gateway/control/connections.ts';
+import { EVENT_LIMITS, type EventLimits } from '../../../src/gateway/control/event-stream.ts';
+import { type ControlServer, startControl } from '../../../src/gateway/control/server.ts';
+import { createLogger } from '../../../src/gateway/log.ts';
+import { FakeGateway } from './fake-gateway.ts';
+
+const WAIT = { timeout: 60_000 };
+
+let folder: string;
+let gateway: FakeGateway;
+let server: ControlServer | undefined;
+let open: IncomingMessage[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'events-'));
+  gateway = new FakeGateway();
+  open = [];
+});
+afterEach(async () => {
+  for (const response of open) response.destroy();
+  await server?.close();
+  server = undefined;
+  rmSync(folder, { recursive: true });
+});
+
+const socketPath = () => join(folder, 'gateway.sock');
+
+async function serve(limits: Partial<EventLimits> = {}): Promise<void> {
+  server = await startControl(socketPath(), gateway, createLogger('fatal'), {
+    events: { ...EVENT_LIMITS, ...limits },
+    // What has an end is cut after this; events have none.
+    limits: { ...CONNECTION_LIMITS, exchangeTimeoutMs: 100 },
+  });
+}
+
+function read(): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath: socketPath(), path: '/v1/events', agent: false }, (response) => {
+      response.on('error', () => undefined);
+      open.push(response);
+      resolve(response);
+    });
+    asked.on('error', reject);
+    asked.end();
+  });
+}
+
+/** Collects; the text so far. */
+function collect(response: IncomingMessage): () => string {
+  let text = '';
+  response.setEncoding('utf8').on('data', (chunk) => {
+    text += chunk;
+  });
+  return () => text;
+}
+
+const FACT = { type: 'fact', nameHash: 'ab'.repeat(16), hex: '31' } as const;
+
+test('what happens is told as it happens, and for longer than an exchange may take', async () => {
+  await serve({ beatMs: 50 });
+  const response = await read();
+  expect(response.headers).toMatchObject({ 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+  const text = collect(response);
+  gateway.publish(FACT);
+  await expect.poll(text, WAIT).toContain(`event: fact\ndata: {"nameHash":"${'ab'.repeat(16)}","hex":"31"}\n\n`);
+  // Beats go on past the 100 ms that an exchange has.
+  await expect.poll(() => text().split('\n:\n').length, WAIT).toBeGreaterThan(5);
+  gateway.publish({ type: 'denied', changes: 3 });
+  await expect.poll(text, WAIT).toContain('event: denied\ndata: {"changes":3}\n\n');
+});
+
+test('a reader that is gone is forgotten', async () => {
+  await serve();
+  const response = await read();
+  await expect.poll(() => gateway.readers.size, WAIT).toBe(1);
+  response.destroy();
+  await expect.poll(() => gateway.readers.size, WAIT).toBe(0);
+});
+
+test('a reader that is too slow loses events, is told how many, and costs no more than its queue', async () => {
+  await serve({ queueMaxBytes: 1_000, beatMs: 50, idleBeatsMax: 1_000 });
+  const response = await read();
+  await expect.poll(() => gateway.readers.size, WAIT).toBe(1);
+  const sent = 20_000;
+  for (let i = 0; i < sent; i++) gateway.publish(FACT);
+  const text = collect(response);
+  await expect.poll(text, WAIT).toContain('event: lost\n');
+  const lost = Number(/event: lost\ndata: \{"events":(\d+)\}/.exec(text())?.[1]);
+  expect(text().split('event: fact\n').length - 1 + lost).toBe(sent);
+  expect(lost).toBeGreaterThan(sent / 2);
+});
+
+test('a reader that takes nothing is cut', async () => {
+  await serve({ queueMaxBytes: 10_000_000, beatMs: 20, idleBeatsMax: 2 });
+  await read();
+  await expect.poll(() => gateway.readers.size, WAIT).toBe(1);
+  // More than the socket's own buffers hold.
+  for (let i = 0; i < 50_000; i++) gateway.publish(FACT);
+  await expect.poll(() => gateway.readers.size, WAIT).toBe(0);
+});
+
+test('no more readers than may be, and a place that is given up is free', async () => {
+  await serve({ readersMax: 2 });
+  const [first] = [await read(), await read()];
+  const refused = await read();
+  expect(refused.statusCode).toBe(503);
+  const text = collect(refused);
+  await expect.poll(text, WAIT).toContain('"code":"EVENTS_BUSY"');
+  first.destroy();
+  await expect.poll(() => gateway.readers.size, WAIT).toBe(1);
+  expect((await read()).statusCode).toBe(200);
+});
+
+test('the daemon ends though there are readers', async () => {
+  await serve();
+  const response = await read();
+  const ended = new Promise((resolve) => response.once('close', resolve));
+  await server?.close();
+  server = undefined;
+  await ended;
+  expect(gateway.readers.size).toBe(0);
+});
