@@ -34,6 +34,8 @@ import { VERSION } from './version.ts';
 const OBJECT = fileURLToPath(new URL('../../build/gateway.bpf.o', import.meta.url));
 /** Requests outside the skew that are looked at, a second and CPU (docs/protocol.md, step 6). */
 const SKEW_BUDGET = 1_000;
+/** One of the wall clock's, one of the program's, and half of one that the offset is rounded by. */
+const CLOCK_FRACTIONS_MS = 3;
 
 /**
  * Runs until a signal ends it or a part fails.
@@ -84,11 +86,12 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   };
 
   const sync = new Sync({ ...syncOptions(config), redis: access, table: kernel.table, log: syncLog(log) });
-  // The program's clock is behind by up to a step; ahead by as much, it never answers from a record that has expired.
-  const clockStepMs = coarseClockStepMs();
+  // The program's clock is behind by up to a step, and by the fractions of a millisecond that it and Date.now() leave out; ahead
+  // by as much, it never answers from a record that has expired, nor with more time than the record has.
+  const aheadMs = coarseClockStepMs() + CLOCK_FRACTIONS_MS;
   const upkeep = new Upkeep(
     {
-      setClockOffset: (ms) => kernel.setClockOffset(ms + clockStepMs),
+      setClockOffset: (ms) => kernel.setClockOffset(ms + aheadMs),
       addresses: () => addressesOf(config),
       setAddresses: (addresses) => kernel.setAddresses(addresses),
       reattach: () => kernel.reattach(listen.interfaces),
