@@ -133,7 +133,10 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   stops.push(() => sync.stop());
   upkeep.start();
   stops.push(() => upkeep.stop());
-  kernel.sweeper.start(() => systemRuntime.wallMs());
+  kernel.sweeper.start(
+    () => systemRuntime.wallMs(),
+    () => sync.suspect('clock-set-back'),
+  );
   stops.push(() => kernel.sweeper.stop());
   giveBackProgramPages();
   log.info({ socket: config.control.socket, pins: config.pins, adopted: kernel.adopted }, 'started');

@@ -57,6 +57,9 @@ export interface SyncOptions {
   readonly tuning?: Partial<Tuning>;
 }
 
+/** A clock that was ahead makes sessions look expired, which are collected then. */
+export type TableLoss = 'clock-set-back';
+
 /** One of the two ways to follow Redis. */
 interface Follower {
   readonly connected: boolean;
@@ -166,6 +169,11 @@ export class Sync {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
+  }
+
+  /** The table may have lost sessions though nothing in Redis says so: all are read again. */
+  suspect(kind: TableLoss): void {
+    this.#gap(kind);
   }
 
   status(): SyncStatus {
@@ -295,7 +303,7 @@ export class Sync {
     }
   }
 
-  #gap(kind: GapKind | MissedEvents): void {
+  #gap(kind: GapKind | MissedEvents | TableLoss): void {
     if (kind === 'entry-too-large') this.#problems.count('feed-entry-size');
     this.#behind = true;
     this.#atEndMs = null;
