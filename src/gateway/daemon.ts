@@ -36,6 +36,8 @@ import { VERSION } from './version.ts';
 const OBJECT = fileURLToPath(new URL('../../build/gateway.bpf.o', import.meta.url));
 /** Requests outside the skew that are looked at, a second and CPU (docs/protocol.md, step 6). */
 const SKEW_BUDGET = 1_000;
+/** One of the wall clock's, one of the program's, and half of one that the offset is rounded by. */
+const CLOCK_FRACTIONS_MS = 3;
 
 /**
  * Runs until a signal ends it or a part fails.
@@ -88,11 +90,12 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   const events = new Events(() => sync.status(), systemRuntime);
   const table = new ObservedTable(kernel.table, events);
   const sync = new Sync({ ...syncOptions(config), redis: access, table, log: syncLog(log) });
-  // The program's clock is behind by up to a step; ahead by as much, it never answers from a record that has expired.
-  const clockStepMs = coarseClockStepMs();
+  // The program's clock is behind by up to a step, and by the fractions of a millisecond that it and Date.now() leave out; ahead
+  // by as much, it never answers from a record that has expired, nor with more time than the record has.
+  const aheadMs = coarseClockStepMs() + CLOCK_FRACTIONS_MS;
   const upkeep = new Upkeep(
     {
-      setClockOffset: (ms) => kernel.setClockOffset(ms + clockStepMs),
+      setClockOffset: (ms) => kernel.setClockOffset(ms + aheadMs),
       addresses: () => addressesOf(config),
       setAddresses: (addresses) => kernel.setAddresses(addresses),
       reattach: () => kernel.reattach(listen.interfaces),
@@ -135,7 +138,10 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   stops.push(() => sync.stop());
   upkeep.start();
   stops.push(() => upkeep.stop());
-  kernel.sweeper.start(() => systemRuntime.wallMs());
+  kernel.sweeper.start(
+    () => systemRuntime.wallMs(),
+    () => sync.suspect('clock-set-back'),
+  );
   stops.push(() => kernel.sweeper.stop());
   giveBackProgramPages();
   log.info({ socket: config.control.socket, pins: config.pins, adopted: kernel.adopted }, 'started');

@@ -7,6 +7,9 @@ import type { Backend } from './table.ts';
 /** Unknown names that are told apart; sessions of further ones are counted together. */
 export const UNKNOWN_NAMES_MAX = 100;
 
+/** Names whose last id is remembered: there are as many ids, and none goes to another name. */
+const NAMES_MAX = 65_535;
+
 export interface UnknownBackend {
   /** Bytes that are not UTF-8 are replaced. */
   readonly name: string;
@@ -19,8 +22,9 @@ export class KnownBackends {
   #ids = new Map<string, number>();
   readonly #unknown = new Map<string, number>();
   #otherUnknown = 0;
-  /** Every name that an id has stood for while sessions were stored under it. */
+  /** Every name that an id has stood for while sessions were stored under it, and the id that a name had last. */
   readonly #nameOfId = new Map<number, string>();
+  readonly #lastId = new Map<string, number>();
   #byName: ReadonlyMap<string, Backend> = new Map();
 
   /** @returns the id, or 0 where the name is unknown, which is noted */
@@ -48,13 +52,25 @@ export class KnownBackends {
       const key = Buffer.from(name, 'utf8').toString('latin1');
       this.#ids.set(key, id);
       if (this.#unknown.delete(key) || (this.#otherUnknown > 0 && !previous.has(key))) outdated = true;
-      const formerId = previous.get(key);
+      const formerId = this.#lastId.get(key);
       if (formerId !== undefined && formerId !== id) outdated = true;
       const formerName = this.#nameOfId.get(id);
       if (formerName !== undefined && formerName !== key) outdated = true;
       this.#nameOfId.set(id, key);
+      this.#remember(key, id);
     }
     return outdated;
+  }
+
+  /** The names that were longest away are forgotten first. */
+  #remember(key: string, id: number): void {
+    this.#lastId.delete(key);
+    this.#lastId.set(key, id);
+    if (this.#lastId.size <= NAMES_MAX) return;
+    for (const oldest of this.#lastId.keys()) {
+      this.#lastId.delete(oldest);
+      break;
+    }
   }
 
   /** A new generation begins: what earlier records named does not matter any more. */

@@ -61,6 +61,9 @@ export interface SyncOptions {
   readonly tuning?: Partial<Tuning>;
 }
 
+/** A clock that was ahead makes sessions look expired, which are collected then. */
+export type TableLoss = 'clock-set-back';
+
 /** One of the two ways to follow Redis. */
 interface Follower {
   readonly connected: boolean;
@@ -174,6 +177,11 @@ export class Sync {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
+  }
+
+  /** The table may have lost sessions though nothing in Redis says so: all are read again. */
+  suspect(kind: TableLoss): void {
+    this.#gap(kind);
   }
 
   status(): SyncStatus {
@@ -315,7 +323,7 @@ export class Sync {
     }
   }
 
-  #gap(kind: GapKind | MissedEvents): void {
+  #gap(kind: GapKind | MissedEvents | TableLoss): void {
     if (kind === 'entry-too-large') this.#problems.count('feed-entry-size');
     this.#behind = true;
     this.#atEndMs = null;

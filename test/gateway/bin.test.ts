@@ -32,7 +32,7 @@ function fakePackage(version: string | null): { executable: string; env: Record<
   for (const name of ['sh', 'readlink', 'dirname']) symlinkSync(`/usr/bin/${name}`, join(path, name));
   if (version !== null) {
     // It takes Node.js's own options as Node.js does.
-    const options = 'while [ "${1#--}" != "$1" ]; do shift; done';
+    const options = 'while case $1 in --*) ;; *) false ;; esac; do shift; done';
     script(join(path, 'node'), `[ "$1" = --version ] && { ${version}; exit; }\n${options}\necho started "$@"`);
   }
   return { executable, env: { PATH: path } };

@@ -213,4 +213,15 @@ describe('a gap', () => {
     await expectEqualAgain();
     expect(started.table.inStepMs ?? 0).toBeGreaterThan(inStepMs ?? 0);
   });
+
+  it('is made up for where the table itself is what lost sessions', async () => {
+    for (let i = 0; i < 100; i++) started.table.remove(cookieHash(`s${i}`), { ms: Date.now(), seq: 0 });
+    started.table.flush();
+    await untilInStep(started);
+    expect(started.table.live()).not.toEqual(await liveInRedis(redis));
+    started.sync.suspect('clock-set-back');
+    expect(started.sync.status().state).toBe('resyncing');
+    await expectEqualAgain();
+    expect(gaps()).toBe(1);
+  });
 });

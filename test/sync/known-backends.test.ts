@@ -53,6 +53,14 @@ describe('KnownBackends', () => {
     expect(known.replace([backend('other', 1)])).toBe(false);
   });
 
+  it('tells when a name comes back under another id', () => {
+    const known = new KnownBackends();
+    known.replace([backend('a', 1), backend('b', 2)]);
+    expect(known.replace([])).toBe(false);
+    expect(known.replace([backend('a', 11), backend('b', 2)])).toBe(true);
+    expect(known.replace([backend('a', 11), backend('b', 2)])).toBe(false);
+  });
+
   it('tells when a name has another id, or an id another name, even after a time without', () => {
     const known = new KnownBackends();
     known.replace([backend('a', 1), backend('b', 2)]);

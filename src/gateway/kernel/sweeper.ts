@@ -28,6 +28,8 @@ const BACKEND_IDS = 2 ** 16;
 /** From the start of one walk to that of the next, at least. */
 const WALK_MIN_MS = 5_000;
 const PAUSE_MIN_MS = 25;
+/** A clock that is put right by less takes nothing away that matters. */
+const CLOCK_BACK_MS = 100;
 /** Times what a step took: a walk over a large table takes about 2 % of a core. */
 const PAUSE_FACTOR = 50;
 
@@ -103,12 +105,19 @@ export class Sweeper {
     return this.#counted;
   }
 
-  /** @param now Unix time in ms */
-  start(now: () => number): void {
+  /**
+   * @param now Unix time in ms
+   * @param clockWentBack called where the time is earlier than at the last step: what was collected as expired may not be
+   */
+  start(now: () => number, clockWentBack: () => void): void {
     let walkStartedMs = performance.now();
+    let latestMs = 0;
     const tick = (): void => {
       const startedMs = performance.now();
-      const end = this.step(now());
+      const nowMs = now();
+      if (nowMs < latestMs - CLOCK_BACK_MS) clockWentBack();
+      latestMs = nowMs;
+      const end = this.step(nowMs);
       const endedMs = performance.now();
       let pauseMs = Math.max(PAUSE_MIN_MS, PAUSE_FACTOR * (endedMs - startedMs));
       if (end) {

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { deniedLayout, Limit, SessionFlag, writeDenied } from '../../../src/abi.ts';
 import { Datapath, detachAll } from '../../../src/gateway/kernel/datapath.ts';
 import { noChanges, type SessionTable } from '../../../src/sync/table.ts';
@@ -204,6 +204,28 @@ describe('the sweeper', () => {
     expect(counted()).toEqual([1, 2, 0, 1]);
     sweep(5_000);
     expect(counted()).toEqual([1, 1, 1, 0]);
+  });
+
+  test('tells when the clock has gone back, since what it took meanwhile may not have expired', async () => {
+    const { table, sweeper } = datapath;
+    let nowMs = 1_000;
+    let wentBack = 0;
+    table.put(hashOf(1), { ms: 1, seq: 0 }, 5_000, 1);
+    table.flush();
+    sweeper.start(
+      () => nowMs,
+      () => {
+        wentBack += 1;
+      },
+    );
+    await vi.waitFor(() => expect(sweeper.counts.walks).toBeGreaterThan(0));
+    expect([table.entries, wentBack]).toEqual([1, 0]);
+    nowMs = 7_200_000;
+    await vi.waitFor(() => expect(table.entries).toBe(0), { timeout: 60_000 });
+    expect(wentBack).toBe(0);
+    nowMs = 2_000;
+    await vi.waitFor(() => expect(wentBack).toBe(1), { timeout: 60_000 });
+    sweeper.stop();
   });
 });
 
