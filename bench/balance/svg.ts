@@ -68,7 +68,7 @@ export function lineChart(chart: Chart): string {
   parts.push(text(String(LEFT), '44', 'start', chart.yLabel, 11));
   parts.push(text(String(WIDTH - RIGHT), String(HEIGHT - BOTTOM + 34), 'end', chart.xLabel, 11));
   const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif">`;
-  return `${head}\n<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>\n${parts.join('\n')}\n</svg>\n`;
+  return `${head}\n<title>${escaped(chart.title)}</title>\n<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>\n${parts.join('\n')}\n</svg>\n`;
 }
 
 function line(x1: string, y1: string, x2: string, y2: string, stroke: string, dashes = ''): string {
