@@ -4,8 +4,10 @@ import { openBatchReply } from '../../src/auth/batch.ts';
 import { openFactReply } from '../../src/auth/fact.ts';
 import { LONGEST, NEVER } from '../../src/auth/header.ts';
 import { openLookupReply } from '../../src/auth/lookup.ts';
+import { RING_SLOTS, type Ring, shedRankOf } from '../../src/auth/placement.ts';
 import { encodeBatchRequest, encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
 import { respond } from '../../src/auth/respond.ts';
+import type { BackendRecord } from '../../src/auth/responder-tables.ts';
 import { SkewBudget } from '../../src/auth/skew-budget.ts';
 import { makeKey } from './support/keys.ts';
 import {
@@ -22,6 +24,16 @@ import {
 } from './support/responder.ts';
 import { MONOTONIC_MS, SOURCE, type TableOptions } from './support/tables.ts';
 import { bytes, hex } from './support/vectors.ts';
+
+/** Of which all slots are the same. */
+function ring(placed: number, moved: number): Ring {
+  return { placed: new Uint16Array(RING_SLOTS).fill(placed), moved: new Uint16Array(RING_SLOTS).fill(moved) };
+}
+
+const RANK = shedRankOf(HASH);
+const OTHER: BackendRecord = { ...BACKEND, address: bytes('00000000000000000000ffff0a010006'), port: 6 };
+/** 4 isn't known. */
+const BACKENDS = { 4: { ...BACKEND, known: false }, 6: OTHER, 65535: BACKEND };
 
 describe('clock', () => {
   it.each([
@@ -99,6 +111,51 @@ describe('answers to a LOOKUP', () => {
       verdict: Verdict.REPLY_NOT_FOUND,
       reply: { ...NOTHING, timeMs: NOW_MS, status: Status.NOT_FOUND, flags: 0, ageMs: 250 },
     });
+  });
+
+  it.each<[string, Partial<BackendRecord>, Ring, Verdict, number]>([
+    ['active', {}, ring(4, 6), Verdict.REPLY_FOUND, 65535],
+    ['draining or down', { active: false }, ring(4, 6), Verdict.REPLY_MOVED, 6],
+    ['draining, and who takes anybody sheds', { active: false }, ring(6, 0), Verdict.REPLY_MOVED, 6],
+    ['draining, and there is no other', { active: false }, ring(0, 0), Verdict.REPLY_FOUND, 65535],
+    ['draining, and the other is not known', { active: false }, ring(4, 4), Verdict.REPLY_FOUND, 65535],
+    ['shedding this user', { shed: RANK + 1 }, ring(4, 6), Verdict.REPLY_MOVED, 6],
+    ['shedding others', { shed: RANK }, ring(4, 6), Verdict.REPLY_FOUND, 65535],
+    ['shedding this user, as all others do', { shed: RANK + 1 }, ring(6, 0), Verdict.REPLY_FOUND, 65535],
+  ])('a stored backend that is %s', (_, stored, ring, verdict, backendId) => {
+    const answer = lookup({ backends: { ...BACKENDS, 65535: { ...BACKEND, ...stored } }, ring });
+    const flags = verdict === Verdict.REPLY_MOVED ? Flag.MOVED : 0;
+    const { address, port } = backendId === 6 ? OTHER : BACKEND;
+    const fields = { status: Status.FOUND, flags, backendId, address, port, version: 77n, ttlS: 2 };
+    expect(answer).toMatchObject({ verdict, reply: fields });
+  });
+
+  it.each<[string, Partial<BackendRecord>, Ring, number]>([
+    ['the slot’s backend', {}, ring(6, 65535), 6],
+    ['the next one, where that sheds this user', { shed: shedRankOf(UNKNOWN) + 1 }, ring(6, 65535), 65535],
+    ['the slot’s backend, where all shed', { shed: 10_000 }, ring(6, 0), 6],
+    ['the slot’s backend, where that sheds others', { shed: shedRankOf(UNKNOWN) }, ring(6, 65535), 6],
+    ['nobody, where the slot’s backend is not known', {}, ring(4, 4), 0],
+  ])('who has no record is placed on %s', (_, placed, ring, backendId) => {
+    const answer = lookup({ backends: { ...BACKENDS, 6: { ...OTHER, ...placed } }, ring }, UNKNOWN);
+    const fields = { ...NOTHING, status: Status.NOT_FOUND, timeMs: NOW_MS, ageMs: 250 };
+    if (backendId === 0) expect(answer).toEqual({ verdict: Verdict.REPLY_NOT_FOUND, reply: { ...fields, flags: 0 } });
+    else {
+      const { address, port } = backendId === 6 ? OTHER : BACKEND;
+      const reply = { ...fields, flags: Flag.PLACED, backendId, address, port };
+      expect(answer).toEqual({ verdict: Verdict.REPLY_PLACED, reply });
+    }
+  });
+
+  it.each([
+    ['with a record', HASH],
+    ['without one', UNKNOWN],
+  ])('DENIED for a revoked session %s, until its end', (_, hash) => {
+    const until = (untilMs: number) =>
+      lookup({ denied: { [hex(hash)]: untilMs }, ring: ring(6, 6), backends: BACKENDS }, hash);
+    const reply = { ...NOTHING, timeMs: NOW_MS, status: Status.DENIED, flags: 0, ageMs: 250 };
+    expect(until(NOW_MS + 1)).toEqual({ verdict: Verdict.REPLY_DENIED, reply });
+    expect(until(NOW_MS).reply?.status).toBe(hash === HASH ? Status.FOUND : Status.NOT_FOUND);
   });
 
   it('NOT_READY before the first load, without flags', () => {
@@ -202,6 +259,16 @@ describe('answers to a BATCH', () => {
       verdict: Verdict.REPLY_FOUND,
       reply: { timeMs: NOW_MS, ageMs: 250, entries: [notFound, found, notFound] },
     });
+  });
+
+  it('moved, placed and denied, without addresses', () => {
+    const denied = { [hex(HASH.toReversed())]: NOW_MS + 1 };
+    const backends = { ...BACKENDS, 65535: { ...BACKEND, active: false } };
+    expect(batch([HASH, UNKNOWN, HASH.toReversed()], { backends, denied, ring: ring(6, 6) }).reply?.entries).toEqual([
+      { ...found, flags: Flag.MOVED, backendId: 6 },
+      { ...empty, status: Status.NOT_FOUND, flags: Flag.PLACED, backendId: 6 },
+      { ...empty, status: Status.DENIED },
+    ]);
   });
 
   it('says in each entry that it is stale', () => {
