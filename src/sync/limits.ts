@@ -31,5 +31,12 @@ export const FACTS_MAX = 8192;
 export const FACTS_MAX_BYTES = 1.25 * 2 ** 20;
 /** The id of a feed entry as text, bytes. */
 export const STREAM_ID_MAX_BYTES = 41;
-/** One reply of Redis, bytes. Above a full page, a full reply of the feed and both hashes, however long their parts are. */
+/**
+ * One reply of Redis, or those to keys that are read together, bytes. Above the backends' table, and above the two that
+ * follow; of the feed as much is asked for as fits.
+ */
 export const REPLY_MAX_BYTES = 16 * 2 ** 20;
+/** One page of a snapshot, bytes: of large sessions it has fewer. A page that can't be made smaller may have thrice as many. */
+export const PAGE_MAX_BYTES = 4 * 2 ** 20;
+/** Values of keys that are read together, bytes, were each as long as it may be. */
+export const KEYS_MAX_BYTES = 8 * 2 ** 20;

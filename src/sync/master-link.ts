@@ -10,7 +10,7 @@
 import type { Argument, Connection } from './connection.ts';
 import { SyncError } from './errors.ts';
 import { channelPrefix } from './keyspace-events.ts';
-import { SID_MAX_BYTES } from './limits.ts';
+import { KEYS_MAX_BYTES, SID_MAX_BYTES } from './limits.ts';
 import { OrderedReader } from './ordered-reader.ts';
 import { asPage, escapeGlob, pageArguments, type SessionsOptions } from './pages.ts';
 import { type PendingKey, PendingKeys } from './pending-keys.ts';
@@ -56,13 +56,14 @@ export interface LinkParts extends SessionsOptions {
 export class MasterLink {
   readonly master: RedisMaster;
   /** As last read. */
-  facts: ServerFacts = { dataIdentity: null, events: null };
+  facts: ServerFacts = { dataIdentity: null, role: null, events: null };
   readonly counts = { events: 0, reads: 0 };
   readonly #subscriber: Connection;
   readonly #readerConnection: Connection;
   readonly #reader: OrderedReader;
   readonly #parts: LinkParts;
   readonly #pending: PendingKeys;
+  readonly #keysAtOnce: number;
   readonly #ended = new AbortController();
   #wake: () => void = () => undefined;
 
@@ -73,6 +74,8 @@ export class MasterLink {
     this.#reader = new OrderedReader(reader, parts.tuning.pageDeadlineMs);
     this.#parts = parts;
     this.#pending = new PendingKeys(parts.tuning.pendingKeysMax);
+    const [, , maxBytes] = readArguments(parts.backend);
+    this.#keysAtOnce = Math.min(parts.tuning.keysAtOnce, Math.floor(KEYS_MAX_BYTES / maxBytes));
     for (const connection of [subscriber, reader]) {
       // A call on it says why it has ended.
       connection.onEnd(() => void connection.call('PING').catch((error: unknown) => this.close(error)));
@@ -110,6 +113,7 @@ export class MasterLink {
     );
     this.#subscriber.expectNothing();
     this.facts = await this.#readFacts();
+    this.#mustBeMaster();
     if (runId(there) !== runId(this.facts)) {
       throw new SyncError('REDIS_CONNECT', 'two connections led to two servers');
     }
@@ -128,7 +132,7 @@ export class MasterLink {
   async run(): Promise<never> {
     for (;;) {
       this.#ended.signal.throwIfAborted();
-      const keys = this.#pending.take(this.#parts.tuning.keysAtOnce);
+      const keys = this.#pending.take(this.#keysAtOnce);
       if (keys.length > 0) {
         await this.#read(keys);
         this.#pending.settle(keys.length);
@@ -168,6 +172,7 @@ export class MasterLink {
     try {
       [, this.facts] = await Promise.all([pong, this.#readFacts()]);
       this.#subscriber.expectNothing();
+      this.#mustBeMaster();
     } catch (error) {
       this.close(error);
       throw error;
@@ -212,6 +217,15 @@ export class MasterLink {
         return { cursor: String(page[0]), sessions };
       },
     );
+  }
+
+  /** A replica may take over all of its master's data anew at any time, of which no key has an event. @throws SyncError NO_MASTER */
+  #mustBeMaster(): void {
+    const { role } = this.facts;
+    if (role === null || role === 'master') return;
+    const allowed =
+      'allowed with feed.from: notifications: a master. Name it in redis.url, or sentinels in redis.sentinel';
+    throw new SyncError('NO_MASTER', `${this.master.id}: found the role ${role}; ${allowed}`);
   }
 
   #readFacts(): Promise<ServerFacts> {

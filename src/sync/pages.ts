@@ -3,6 +3,7 @@
  */
 import type { Argument, Connection } from './connection.ts';
 import { SyncError } from './errors.ts';
+import { PAGE_MAX_BYTES } from './limits.ts';
 import type { PageChanges, PagesUnderWay } from './page-changes.ts';
 import type { Runtime } from './runtime.ts';
 import { evaluate, PAGE_SCRIPT } from './scripts.ts';
@@ -20,7 +21,7 @@ export interface SessionsOptions {
 
 export interface PagesOptions extends SessionsOptions {
   readonly feed: string;
-  /** COUNT of each SCAN. */
+  /** COUNT of each SCAN; less where that many sessions are more than PAGE_MAX_BYTES. */
   readonly pageSize: number;
   /** For one page, ms. */
   readonly deadlineMs: number;
@@ -81,7 +82,7 @@ export class Pages {
 
 /** The ARGV of page.lua. */
 export function pageArguments({ prefix, backend }: SessionsOptions, cursor: string, pageSize: number): Argument[] {
-  return [cursor, `${escapeGlob(prefix)}*`, pageSize, ...readArguments(backend)];
+  return [cursor, `${escapeGlob(prefix)}*`, pageSize, PAGE_MAX_BYTES, ...readArguments(backend)];
 }
 
 /** @throws SyncError REDIS_REPLY where it is not what page.lua returns */

@@ -11,6 +11,12 @@ import type { Runtime } from './runtime.ts';
 /** From connecting to a sentinel to its answer, ms. */
 const ANSWER_TIMEOUT_MS = 1000;
 
+/** A connection, and when the answers to the questions under way are due (monotonic, ms), which is the order in which they come. */
+interface Line {
+  readonly connection: Connection;
+  readonly due: number[];
+}
+
 interface Answer {
   readonly master: HostPort;
   readonly epoch: number;
@@ -20,7 +26,7 @@ export class Sentinels {
   readonly #config: RedisSentinelConfig;
   readonly #runtime: Runtime;
   /** Kept from one question to the next; at most one a sentinel. */
-  readonly #connections = new Map<HostPort, Connection>();
+  readonly #lines = new Map<HostPort, Line>();
   #holds = 0;
 
   constructor(config: RedisSentinelConfig, runtime: Runtime) {
@@ -49,41 +55,62 @@ export class Sentinels {
     return () => {
       this.#holds -= 1;
       if (this.#holds > 0) return;
-      for (const connection of this.#connections.values()) connection.drop();
-      this.#connections.clear();
+      for (const { connection } of this.#lines.values()) connection.drop();
+      this.#lines.clear();
     };
   }
 
   async #ask(node: HostPort, signal: AbortSignal): Promise<Answer> {
     const { name } = this.#config.sentinel;
-    const connection = await this.#connection(node, signal);
-    connection.expectReplyWithin(ANSWER_TIMEOUT_MS);
+    const dueMs = this.#runtime.monotonicMs() + ANSWER_TIMEOUT_MS;
+    const line = await this.#line(node, signal);
+    const { connection, due } = line;
+    due.push(dueMs);
+    // A question must not put off the answers to earlier ones.
+    if (due.length === 1) this.#expectNext(line);
     try {
       const [address, state] = await Promise.all([
         connection.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name),
         // Of a name that it doesn't know it says so by an error, and the first reply is null.
         connection.call('SENTINEL', 'MASTER', name),
       ]);
-      connection.expectNothing();
+      due.shift();
+      this.#expectNext(line);
       return { master: hostPort(address), epoch: epochOf(state) };
     } catch (error) {
-      this.#connections.delete(node);
+      if (this.#lines.get(node) === line) this.#lines.delete(node);
       connection.drop();
       throw error;
     }
   }
 
-  async #connection(node: HostPort, signal: AbortSignal): Promise<Connection> {
-    const kept = this.#connections.get(node);
-    if (kept !== undefined && !kept.ended) return kept;
+  #expectNext({ connection, due }: Line): void {
+    const [dueMs] = due;
+    if (dueMs === undefined) connection.expectNothing();
+    else connection.expectReplyWithin(Math.max(0, dueMs - this.#runtime.monotonicMs()));
+  }
+
+  async #line(node: HostPort, signal: AbortSignal): Promise<Line> {
+    const kept = this.#kept(node);
+    if (kept !== undefined) return kept;
     const { username = null, password = null } = this.#config.sentinel;
     const login = { username, password, tls: this.#config.tls ?? null };
     const options = { ...nodeOptions(node, login, 'session-gateway-sentinel'), connectTimeout: ANSWER_TIMEOUT_MS };
     const connection = await Connection.open(options, this.#runtime, signal);
-    // Two questions at the same time may both have opened one.
-    this.#connections.get(node)?.drop();
-    this.#connections.set(node, connection);
-    return connection;
+    // Two questions at the same time may both have opened one, and the other one's answer may be under way.
+    const other = this.#kept(node);
+    if (other !== undefined) {
+      connection.drop();
+      return other;
+    }
+    const line = { connection, due: [] };
+    this.#lines.set(node, line);
+    return line;
+  }
+
+  #kept(node: HostPort): Line | undefined {
+    const line = this.#lines.get(node);
+    return line?.connection.ended ? undefined : line;
   }
 }
 

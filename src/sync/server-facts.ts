@@ -1,6 +1,6 @@
 /**
  * What a server says of itself that no notification tells: which history of data it holds, whether that was emptied or
- * exchanged as a whole, and which events it sends. May be imported by src/sync only.
+ * exchanged as a whole, whether it is a master, and which events it sends. May be imported by src/sync only.
  */
 import type { Connection } from './connection.ts';
 import { SyncError } from './errors.ts';
@@ -12,6 +12,8 @@ export interface ServerFacts {
    * gets an event. Null where the user may not call INFO.
    */
   readonly dataIdentity: string | null;
+  /** `master` or `slave`; null where the user may call neither INFO nor ROLE. */
+  readonly role: string | null;
   /** The value of notify-keyspace-events; null where the user may not call CONFIG GET. */
   readonly events: string | null;
 }
@@ -25,10 +27,18 @@ export async function readFacts(connection: Connection): Promise<ServerFacts> {
     unlessRefused(connection.call('INFO', 'server', 'replication', 'commandstats')),
     unlessRefused(connection.call('CONFIG', 'GET', EVENTS_SETTING)),
   ]);
+  // One round trip more only where INFO does not say it.
+  const role = /^role:(\w+)/m.exec(String(info))?.[1] ?? roleIn(await unlessRefused(connection.call('ROLE')));
   return {
+    role,
     dataIdentity: info === null ? null : (String(info).match(IDENTITY)?.join(' ') ?? null),
     events: Array.isArray(config) && config.length === 2 ? String(config[1]) : null,
   };
+}
+
+/** @param reply of ROLE, or null */
+function roleIn(reply: unknown): string | null {
+  return Array.isArray(reply) ? String(reply[0]) : null;
 }
 
 async function unlessRefused(reply: Promise<unknown>): Promise<unknown> {

@@ -14,13 +14,13 @@ export interface Tuning {
   readonly replyGraceMs: number;
   /** COUNT of XREAD. */
   readonly feedCount: number;
-  /** COUNT of SCAN in one snapshot page. */
+  /** COUNT of SCAN in one snapshot page, where the sessions are not too large for it. */
   readonly pageSize: number;
   /** COUNT of ZSCAN in one page of the revoked sessions. */
   readonly deniedPageSize: number;
   /** How long one snapshot page may take, ms. */
   readonly pageDeadlineMs: number;
-  /** Keys that changed are read so many at once. */
+  /** Keys that changed are read so many at once, where the sessions can't be too large for it. */
   readonly keysAtOnce: number;
   /** Keys of one master that changed and are not read yet; what is more is made up for by a resync. */
   readonly pendingKeysMax: number;

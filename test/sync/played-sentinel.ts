@@ -7,6 +7,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 export class PlayedSentinel {
   /** Null: it knows no such master. */
   answer: { host: string; port: number | string; epoch: number } | null;
+  /** After so many more replies to the two questions it is silent. */
+  replies = Number.POSITIVE_INFINITY;
+  /** Questions that it was asked, answered or not. */
+  asked = 0;
   readonly #server: Server;
   readonly sockets = new Set<Socket>();
 
@@ -40,7 +44,11 @@ export class PlayedSentinel {
   #reply(command: string): string {
     const list = (...parts: (string | number)[]) =>
       `*${parts.length}\r\n${parts.map((part) => `$${String(part).length}\r\n${part}\r\n`).join('')}`;
-    if (!command.includes('SENTINEL')) return '+OK\r\n';
+    // Not of the name that a client gives itself.
+    if (!command.includes('\r\nSENTINEL\r\n')) return '+OK\r\n';
+    this.asked += 1;
+    if (this.replies === 0) return '';
+    this.replies -= 1;
     if (this.answer === null)
       return command.includes('GET-MASTER') ? '*-1\r\n' : '-ERR No such master with that name\r\n';
     const { host, port, epoch } = this.answer;

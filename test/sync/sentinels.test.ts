@@ -1,8 +1,11 @@
 /** What becomes of the sentinels' answers: sentinels that are played, and two real masters. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Connection } from '../../src/sync/connection.ts';
+import type { SyncError } from '../../src/sync/errors.ts';
 import { redisTarget } from '../../src/sync/redis-target.ts';
 import { systemRuntime } from '../../src/sync/runtime.ts';
+import { Sentinels } from '../../src/sync/sentinels.ts';
 import { until } from './harness.ts';
 import { PlayedSentinel } from './played-sentinel.ts';
 import { freePorts, RedisNode } from './redis-node.ts';
@@ -68,6 +71,59 @@ describe('sentinels', () => {
     expect(await again.call('PING')).toEqual(Buffer.from('PONG'));
     again.drop();
     await until('ended', () => again.ended);
+    await nothingOpen();
+  });
+
+  describe('of which one falls silent', () => {
+    const held = async (nodes: PlayedSentinel[]): Promise<{ ask: () => Promise<string>; release: () => void }> => {
+      const at = await Promise.all(nodes.map((sentinel) => sentinel.listen()));
+      const asked = new Sentinels({ sentinel: { name: 'main', nodes: at } }, systemRuntime);
+      const release = asked.hold();
+      const ask = async (): Promise<string> =>
+        asked.master(signal).then(
+          ({ port }) => String(port),
+          (error: SyncError) => error.code,
+        );
+      expect(await ask()).toBe('1');
+      return { ask, release };
+    };
+
+    it('between two questions have the second one ended all the same', async () => {
+      const played = new PlayedSentinel(1);
+      const { ask, release } = await held([played]);
+      played.replies = 3;
+      const both = await Promise.all([ask(), ask()]);
+      expect(both).toEqual(['1', 'NO_MASTER']);
+      release();
+      played.stop();
+    });
+
+    it('answer by those that are left, however often they are asked meanwhile', async () => {
+      const played = [new PlayedSentinel(1), new PlayedSentinel(1)] as const;
+      const { ask, release } = await held([...played]);
+      played[0].replies = 0;
+      let answer: string | null = null;
+      const first = ask().then((found) => {
+        answer = found;
+      });
+      const others: Promise<string>[] = [];
+      for (let i = 0; i < 200 && answer === null; i++) {
+        others.push(ask());
+        await delay(50);
+      }
+      expect(answer).toBe('1');
+      await first;
+      expect(new Set(await Promise.all(others))).toEqual(new Set(['1']));
+      release();
+      for (const one of played) one.stop();
+    });
+  });
+
+  it('that are asked twice at once, before there are connections, answer both', async () => {
+    const [first] = sentinels as [PlayedSentinel];
+    const ids = await Promise.all([idNow(), idNow(), idNow()]);
+    expect(new Set(ids)).toEqual(new Set([masters[0]?.address]));
+    expect(first.asked).toBe(6);
     await nothingOpen();
   });
 });
