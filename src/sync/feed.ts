@@ -13,7 +13,16 @@ import { errorMessage, SyncError } from './errors.ts';
 import type { FeedEntry } from './feed-entries.ts';
 import { FeedTables, type FeedTablesParts } from './feed-tables.ts';
 import { REPLY_MAX_BYTES } from './limits.ts';
-import { endOf, findGap, type GapKind, marksOf, type Position, parseStreamInfo, type StreamInfo } from './position.ts';
+import {
+  endOf,
+  findGap,
+  type GapKind,
+  landmarkOf,
+  marksOf,
+  type Position,
+  parseStreamInfo,
+  type StreamInfo,
+} from './position.ts';
 import type { RedisTarget } from './redis-target.ts';
 import { Backoff, type Runtime, sleep } from './runtime.ts';
 import { STREAM_SCRIPT } from './scripts.ts';
@@ -192,7 +201,7 @@ export class Feed {
       this.#position = cursor;
       if (info !== null) this.#checked(cursor, info);
       if (info !== null && atEnd) this.#reachedEnd(request.sentMs);
-      if (info !== null) this.#resolveCaughtUp(cursor, info, request.serial);
+      if (info !== null) this.#resolveCaughtUp(atEnd ? info.last : cursor.last, info, request.serial);
       request = next;
     }
   }
@@ -226,13 +235,14 @@ export class Feed {
   /** Asks for no entries where there is no position yet, or the next entry is too large. */
   async #check(connection: Connection, cursor: Position | null, count: number): Promise<Reply> {
     const { stream } = this.#options;
-    const landmark = cursor?.landmark ?? null;
+    const { landmark, read } = cursor ?? { landmark: null, read: null };
     const info = [
       'EVAL_RO',
       STREAM_SCRIPT.text,
       1,
       stream,
       landmark === null ? '' : formatStreamId(landmark.id),
+      read === null ? '' : formatStreamId(read.id),
     ] as const;
     const xread =
       cursor === null || this.#tooLarge
@@ -274,27 +284,26 @@ export class Feed {
     this.#events.connected();
   }
 
-  #resolveCaughtUp(position: Position, info: StreamInfo, serial: number): void {
+  /** @param reached where the stream has no entry up to there that is not applied; its last id may belong to none */
+  #resolveCaughtUp(reached: StreamId, info: StreamInfo, serial: number): void {
     this.#caughtUp.reject(
       new SyncError('SERVERS_DIFFER', 'the feed does not have an entry that was there when the sessions were read'),
       (wanted) => serial > wanted.serial && compareStreamIds(info.last, wanted.id) < 0,
     );
-    this.#caughtUp.resolve((wanted) => serial > wanted.serial && compareStreamIds(position.last, wanted.id) >= 0);
+    this.#caughtUp.resolve((wanted) => serial > wanted.serial && compareStreamIds(reached, wanted.id) >= 0);
   }
 }
 
 /** @param info of a check that found no gap */
 function advance(position: Position, entries: readonly FeedEntry[], info: StreamInfo | null): Position {
+  const marked = info === null ? position : { ...position, ...marksOf(info), read: null };
   const last = entries.at(-1);
-  if (last === undefined && info === null) return position;
-  return {
-    ...position,
-    ...(info !== null && marksOf(info)),
-    ...(last !== undefined && {
-      last: parseStreamId(last[0]),
-      entriesAdded: position.entriesAdded + entries.length,
-    }),
-  };
+  if (last === undefined) return marked;
+  const id = parseStreamId(last[0]);
+  const entriesAdded = position.entriesAdded + entries.length;
+  // What came with a check is no newer than its landmark.
+  const read = info === null ? landmarkOf(id, last[1]) : null;
+  return { ...marked, last: id, entriesAdded, read };
 }
 
 /** @param streams XREAD's reply for one stream: null, or [[name, entries]] */

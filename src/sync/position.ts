@@ -11,6 +11,7 @@
  * Numbers alone do not tell a stream from another one that was put in its place and happens to have the same. So each check
  * also remembers a landmark, the newest entry, and the next one looks whether it is still there.
  */
+import { createHash } from 'node:crypto';
 import { SyncError } from './errors.ts';
 import { compareStreamIds, parseStreamId, type StreamId } from './versions.ts';
 
@@ -27,6 +28,8 @@ export interface Marks {
   readonly landmark: Landmark | null;
   /** Redis's replication id: another one after a restart, and on another master. Null where Redis does not tell. */
   readonly history: string | null;
+  /** How often FLUSHALL, FLUSHDB and SWAPDB were called. Null where Redis does not tell. */
+  readonly flushes: string | null;
 }
 
 export interface Position extends Marks {
@@ -34,6 +37,8 @@ export interface Position extends Marks {
   readonly last: StreamId;
   /** How many entries had ever been added to the stream when `last` was the newest. */
   readonly entriesAdded: number;
+  /** The last entry read, where one was read since the last check. */
+  readonly read: Landmark | null;
 }
 
 /** What stream.lua says. */
@@ -48,7 +53,10 @@ export interface StreamInfo {
   readonly newest: Landmark | null;
   /** The digest of the entry whose id was asked for; null where there is none. */
   readonly seen: string | null;
+  /** Likewise, of the last entry read. */
+  readonly seenRead: string | null;
   readonly history: string | null;
+  readonly flushes: string | null;
 }
 
 /** How a gap shows. */
@@ -61,6 +69,8 @@ export type GapKind =
   | 'replaced'
   /** Another server, or one that was restarted, and no landmark to tell whether its stream is the same. */
   | 'other-history'
+  /** A database was flushed or exchanged, and there is no landmark to tell whether it was this one. */
+  | 'flushed'
   /** Entries that were not read were trimmed. */
   | 'trimmed'
   /** An entry that was not read was deleted. */
@@ -69,6 +79,20 @@ export type GapKind =
   | 'count-differs'
   /** An entry alone is larger than a reply may be: what it says is not known. */
   | 'entry-too-large';
+
+/** As stream.lua makes it: of a long entry the beginning of each of its first fields. */
+const DIGEST_FIELDS = 16;
+const DIGEST_FIELD_BYTES = 512;
+
+/** The landmark that an entry makes. @param fields field, value, field, value, … */
+export function landmarkOf(id: StreamId, fields: readonly Buffer[]): Landmark {
+  const digest = createHash('sha1');
+  for (let i = 0; i < Math.min(fields.length, DIGEST_FIELDS); i++) {
+    const field = fields[i] as Buffer;
+    digest.update(`${i === 0 ? '' : ' '}${field.length}:`).update(field.subarray(0, DIGEST_FIELD_BYTES));
+  }
+  return { id, digest: digest.digest('hex') };
+}
 
 /**
  * @param position from which the entries of the reply were read
@@ -87,24 +111,34 @@ export function findGap(position: Position, info: StreamInfo, entries: number, a
   return null;
 }
 
-function recognise({ landmark, history }: Marks, info: StreamInfo): 'replaced' | 'other-history' | null {
+function recognise(position: Position, info: StreamInfo): 'replaced' | 'other-history' | 'flushed' | null {
+  const { landmark, read, history, flushes } = position;
   if (landmark !== null) {
-    if (info.seen === landmark.digest) return null;
+    if (info.seen === landmark.digest) {
+      // Of what was read after it, another server may have lost some, and have other entries in their place.
+      const hasAll = read === null || info.seenRead === read.digest;
+      return !hasAll && differ(history, info.history) ? 'other-history' : null;
+    }
     if (info.seen !== null) return 'replaced';
     const trimmed = info.first === null || compareStreamIds(info.first, landmark.id) > 0;
     const deleted = compareStreamIds(info.maxDeleted, landmark.id) >= 0;
     if (!trimmed && !deleted) return 'replaced';
   }
-  return history !== null && info.history !== null && history !== info.history ? 'other-history' : null;
+  if (differ(history, info.history)) return 'other-history';
+  return differ(flushes, info.flushes) ? 'flushed' : null;
+}
+
+function differ(before: string | null, now: string | null): boolean {
+  return before !== null && now !== null && before !== now;
 }
 
 /** The stream's end: where one goes on after a gap, once everything is read again. */
 export function endOf(info: StreamInfo): Position {
-  return { last: info.last, entriesAdded: info.entriesAdded, ...marksOf(info) };
+  return { last: info.last, entriesAdded: info.entriesAdded, read: null, ...marksOf(info) };
 }
 
-export function marksOf({ newest, history }: StreamInfo): Marks {
-  return { landmark: newest, history };
+export function marksOf({ newest, history, flushes }: StreamInfo): Marks {
+  return { landmark: newest, history, flushes };
 }
 
 /**
@@ -113,10 +147,12 @@ export function marksOf({ newest, history }: StreamInfo): Marks {
  */
 export function parseStreamInfo(reply: unknown): StreamInfo {
   if (reply instanceof Error) throw new SyncError('REDIS_REFUSED', `XINFO: ${reply.message}`, { cause: reply });
-  if (!Array.isArray(reply) || reply.length !== 9) {
-    throw new SyncError('REDIS_REPLY', 'XINFO STREAM: found no list of nine');
+  if (!Array.isArray(reply) || reply.length !== 11) {
+    throw new SyncError('REDIS_REPLY', 'XINFO STREAM: found no list of eleven');
   }
-  const [length, last, maxDeleted, entriesAdded, first, newest, digest, seen, history] = reply.map(String) as Nine;
+  const [length, last, maxDeleted, entriesAdded, first, newest, digest, seen, history, flushes, seenRead] = reply.map(
+    String,
+  ) as Eleven;
   if (entriesAdded === '') {
     throw new SyncError('REDIS_TOO_OLD', 'XINFO STREAM: found no entries-added, needed: Redis 7.0 or newer');
   }
@@ -128,11 +164,13 @@ export function parseStreamInfo(reply: unknown): StreamInfo {
     first: first === '' ? null : parseStreamId(first),
     newest: newest === '' ? null : { id: parseStreamId(newest), digest },
     seen: seen === '' ? null : seen,
+    seenRead: seenRead === '' ? null : seenRead,
     history: history === '' ? null : history,
+    flushes: flushes === '' ? null : flushes,
   };
 }
 
-type Nine = [string, string, string, string, string, string, string, string, string];
+type Eleven = [string, string, string, string, string, string, string, string, string, string, string];
 
 function number(name: string, text: string): number {
   if (!/^\d{1,19}$/.test(text)) throw new SyncError('REDIS_REPLY', `XINFO STREAM: found no number for ${name}`);

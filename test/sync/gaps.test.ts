@@ -224,4 +224,38 @@ describe('a gap', () => {
     await expectEqualAgain();
     expect(gaps()).toBe(1);
   });
+
+  it.each(['FLUSHALL', 'FLUSHDB'])('shows after %s where there was no feed before either', async (command) => {
+    await redis.del(FEED);
+    await until('found', () => gaps() === 1);
+    await expectEqualAgain();
+    // A check finds no feed, and another one, as before.
+    await untilInStep(started);
+    await untilInStep(started);
+    await redis.call(command);
+    await until('found', () => gaps() === 2);
+    await expectEqualAgain();
+    expect(started.table.live().size).toBe(0);
+  });
+
+  it('shows after FLUSHDB without a feed, where only the number of keys may be asked for', async () => {
+    await redis.call('ACL', 'SETUSER', 'default', '-info');
+    await redis.del(FEED);
+    await until('found', () => gaps() >= 1);
+    await expectEqualAgain();
+    await untilInStep(started);
+    await redis.flushdb();
+    await until('empty', () => started.table.live().size === 0);
+    await expectEqualAgain();
+    expect(started.lines).toContainEqual({ level: 'warn', event: 'gap', fields: { kind: 'flushed' } });
+  });
+
+  it('does not keep a comparison waiting where the last id belongs to no entry', async () => {
+    await functions.sessionSet('new', 'web-1', 60_000);
+    await untilInStep(started);
+    await redis.call('XSETID', FEED, `${Date.now() + 3_600_000}-0`);
+    await untilInStep(started);
+    started.sync.suspect('clock-set-back');
+    await expectEqualAgain();
+  });
 });

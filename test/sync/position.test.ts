@@ -7,6 +7,8 @@ const at = (last: string, entriesAdded: number, marks: Partial<Position> = {}): 
   entriesAdded,
   landmark: null,
   history: null,
+  flushes: null,
+  read: null,
   ...marks,
 });
 const stream = (
@@ -23,7 +25,9 @@ const stream = (
   first: null,
   newest: null,
   seen: null,
+  seenRead: null,
   history: null,
+  flushes: null,
   ...more,
 });
 const NO_STREAM = stream('0-0', 0, 0);
@@ -88,25 +92,61 @@ describe('findGap, where the numbers do not tell', () => {
     expect(findGap(position, { ...NO_STREAM, history: 'two' }, 0, true)).toBe('other-history');
     expect(findGap(position, { ...NO_STREAM, history: 'one' }, 0, true)).toBeNull();
   });
+
+  it('there was no stream before, and a database was flushed meanwhile', () => {
+    const position = at('0-0', 0, { history: 'one', flushes: '3 0 0' });
+    expect(findGap(position, { ...NO_STREAM, history: 'one', flushes: '4 0 0' }, 0, true)).toBe('flushed');
+    expect(findGap(position, { ...NO_STREAM, history: 'one', flushes: '3 0 0' }, 0, true)).toBeNull();
+    expect(findGap(position, { ...NO_STREAM, history: 'one', flushes: null }, 0, true)).toBeNull();
+  });
+
+  it('another database was flushed: the landmark is there', () => {
+    const position = at('5-0', 5, { landmark, history: 'one', flushes: '3 0 0' });
+    const info = stream('8-0', 8, 8, '0-0', { seen: 'aa', ...first('1-0'), history: 'one', flushes: '4 0 0' });
+    expect(findGap(position, info, 3, true)).toBeNull();
+  });
+
+  it('another server has the landmark, but maybe not what was read after it', () => {
+    const position = at('7-0', 7, { landmark, read: { id: parseStreamId('7-0'), digest: 'bb' }, history: 'one' });
+    const same = stream('8-0', 8, 8, '0-0', { seen: 'aa', ...first('1-0'), history: 'one' });
+    expect(findGap(position, same, 1, true)).toBeNull();
+    expect(findGap(position, { ...same, history: 'two' }, 1, true)).toBe('other-history');
+    expect(findGap(position, { ...same, history: 'two', seenRead: 'cc' }, 1, true)).toBe('other-history');
+    expect(findGap(position, { ...same, history: 'two', seenRead: 'bb' }, 1, true)).toBeNull();
+  });
 });
 
 describe('parseStreamInfo', () => {
-  const reply = [3, '7-1', '2-0', '9', '3-0', '7-1', 'abc', 'def', '0f'];
+  const reply = [3, '7-1', '2-0', '9', '3-0', '7-1', 'abc', 'def', '0f', '1 0 2 ', 'fed'];
   const asRead = reply.map((value) => (typeof value === 'string' ? Buffer.from(value) : value));
 
   it('takes what stream.lua says', () => {
     const info = parseStreamInfo(asRead);
     const newest = { id: parseStreamId('7-1'), digest: 'abc' };
     expect(info).toEqual(
-      stream('7-1', 9, 3, '2-0', { first: parseStreamId('3-0'), newest, seen: 'def', history: '0f' }),
+      stream('7-1', 9, 3, '2-0', {
+        first: parseStreamId('3-0'),
+        newest,
+        seen: 'def',
+        history: '0f',
+        flushes: '1 0 2 ',
+        seenRead: 'fed',
+      }),
     );
-    expect(endOf(info)).toEqual(at('7-1', 9, { landmark: newest, history: '0f' }));
+    expect(endOf(info)).toEqual(at('7-1', 9, { landmark: newest, history: '0f', flushes: '1 0 2 ' }));
   });
 
   it('takes a missing stream for an empty one', () => {
-    const info = parseStreamInfo([0, '0-0', '0-0', '0', '', '', '', '', '']);
+    const info = parseStreamInfo([0, '0-0', '0-0', '0', '', '', '', '', '', '', '']);
     expect(info).toEqual(NO_STREAM);
-    expect(endOf(info)).toEqual({ last: ZERO_ID, entriesAdded: 0, landmark: null, history: null });
+    expect(endOf(info)).toEqual({
+      last: ZERO_ID,
+      entriesAdded: 0,
+      landmark: null,
+      history: null,
+      flushes: null,
+      read: null,
+    });
   });
 
   it('says that an old Redis is too old', () => {
