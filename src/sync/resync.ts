@@ -168,7 +168,7 @@ export class Resync {
     this.#events.started(reason);
     try {
       await this.#carryOut(progress, controller.signal);
-      this.#ended();
+      this.#ended(reason);
     } catch (error) {
       // Whoever aborts it has asked for another one, or stops.
       if (!controller.signal.aborted) {
@@ -181,9 +181,11 @@ export class Resync {
     }
   }
 
-  #ended(): void {
+  #ended(reason: ResyncReason): void {
     this.#endedMs = this.#runtime.monotonicMs();
-    this.#tookMs = this.#endedMs - this.#startedMs;
+    // What a paced one slept would not be waited for by another.
+    const share = reason === 'reconcile' ? this.#tuning.reconcileShare : 1;
+    this.#tookMs = share * (this.#endedMs - this.#startedMs);
     this.#reconcileMs = this.#endedMs + this.#options.reconcileEveryMs * (0.9 + 0.2 * this.#runtime.random());
     this.#backoff.reset();
   }
