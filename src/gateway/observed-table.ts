@@ -35,6 +35,10 @@ export class ObservedTable implements SessionTable {
     return this.#table.room;
   }
 
+  get hasGarbage(): boolean {
+    return this.#table.hasGarbage;
+  }
+
   put(hash: string, version: Version, expiresMs: number, backendId: number): void {
     this.#table.put(hash, version, expiresMs, backendId);
   }

@@ -64,6 +64,7 @@ export class Resync {
   /** A table that is always too small must not be one long scan. */
   readonly #roomBackoff: Backoff;
   #roomGapMs = 0;
+  #roomAtOnce = false;
   #pending: ResyncReason | null = null;
   #attempt: { readonly progress: ResyncProgress; readonly controller: AbortController } | null = null;
   #wake: AbortController | null = null;
@@ -101,6 +102,12 @@ export class Resync {
   /** All sessions were stored; the next time that some are not, room is made use of soon again. */
   stored(): void {
     this.#roomBackoff.reset();
+  }
+
+  /** The places of records that the last resync left behind are free: the next one for room doesn't wait. */
+  roomAtOnce(): void {
+    this.#roomAtOnce = true;
+    this.#wake?.abort();
   }
 
   /** There is room for all: it need not wait as it does where some would be left out again. */
@@ -152,6 +159,7 @@ export class Resync {
     if (this.#pending === null) return this.#reconcileMs;
     const { backendsResyncGapMs, backendsResyncGapFactor, roomResyncGapFactor } = this.#tuning;
     if (this.#pending === 'room') {
+      if (this.#roomAtOnce) return this.#retryMs;
       const gapMs = Math.max(this.#roomGapMs, roomResyncGapFactor * this.#tookMs);
       return Math.min(this.#reconcileMs, Math.max(this.#retryMs, this.#endedMs + gapMs));
     }
@@ -161,6 +169,7 @@ export class Resync {
   }
 
   async #try(reason: ResyncReason, signal: AbortSignal): Promise<void> {
+    this.#roomAtOnce = false;
     const progress: ResyncProgress = { reason, startedMs: this.#runtime.wallMs(), pages: 0, sessions: 0 };
     const controller = new AbortController();
     this.#attempt = { progress, controller };

@@ -107,6 +107,8 @@ export class Sync {
   /** Sessions that found the table full and are not stored yet, and those of them since the last resync began. */
   #refused = 0;
   #refusedSinceBegin = 0;
+  /** What the last resync left behind takes the places of what it refused. A resync for room doesn't lead to another one at once. */
+  #sweepAwaited = false;
   #faults: readonly BackendFault[] = [];
   readonly #faultLog: FaultLog;
   #lastResync: SyncStatus['lastResync'] = null;
@@ -366,14 +368,19 @@ export class Sync {
   #atEnd(monotonicMs: number): void {
     this.#atEndMs = Math.floor(monotonicMs);
     if (!this.#behind && !this.#lacks()) this.#markInStep(this.#atEndMs);
-    if (this.#lacks() && this.#resync.progress === null) this.#resync.request('room');
-    if (this.#lacks() && this.#table.room >= this.#refused) this.#resync.hurryRoom();
+    const { room } = this.#table;
+    if (this.#refused > 0 && room > 0 && this.#resync.progress === null) this.#resync.request('room');
+    if (this.#sweepAwaited && !this.#table.hasGarbage && this.#resync.progress === null) {
+      this.#sweepAwaited = false;
+      if (this.#refused > 0 && room > 0) this.#resync.roomAtOnce();
+    }
+    if (this.#refused > 0 && room >= this.#refused) this.#resync.hurryRoom();
     this.#problems.report();
   }
 
-  /** Sessions that found the table full would find a place now. While it is full, it holds what it can, and that is in step. */
+  /** Sessions that found the table full would find a place now, or soon. While it is full, it holds what it can, and that is in step. */
   #lacks(): boolean {
-    return this.#refused > 0 && this.#table.room > 0;
+    return this.#refused > 0 && (this.#table.room > 0 || this.#table.hasGarbage);
   }
 
   #markInStep(monotonicMs: number): void {
@@ -396,6 +403,7 @@ export class Sync {
     this.#table.commitGeneration();
     this.#behind = this.#outdatedSinceBegin;
     this.#refused = this.#refusedSinceBegin;
+    this.#sweepAwaited = this.#refused > 0 && this.#table.hasGarbage && progress.reason !== 'room';
     if (!this.#behind && !this.#lacks() && this.#atEndMs !== null) this.#markInStep(this.#atEndMs);
     if (this.#refused === 0) this.#resync.stored();
     this.#failures.over('resync-failed');

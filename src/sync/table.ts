@@ -93,6 +93,8 @@ export interface SessionTable {
   flush(): FlushCounts;
   /** New sessions that find a place now; what is dead and not collected yet takes one too. */
   readonly room: number;
+  /** Whether records that a generation left behind may still take places, which they will give up soon. */
+  readonly hasGarbage: boolean;
 
   /** From now on sessions are stored under the next generation; lookups still take both. */
   beginGeneration(): void;

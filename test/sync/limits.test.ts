@@ -191,6 +191,40 @@ describe('a full table', () => {
     expect(started.sync.status().counts.resyncs.room).toBeGreaterThan(0);
   });
 
+  it('is not in step while what is dead takes the places of what it refused', async () => {
+    await follow({ table: new MemoryTable(60), tuning });
+    await redis.flushall();
+    await addBackends(redis, 3);
+    for (let i = 0; i < 40; i++) await set(`other${i}`, 'web-2');
+    await until('refused', () => started.sync.status().counts.problems['table-full'] > 0);
+    await until('read again', () => started.sync.status().resync === null && started.table.hasGarbage);
+    const { inStepMs } = started.sync.status();
+    expect(started.sync.status().state).toBe('resyncing');
+    const { connections } = started.sync.status().counts;
+    await set('one-more', 'web-2');
+    expect(started.sync.status()).toMatchObject({ state: 'resyncing', inStepMs, counts: { connections } });
+    started.table.collect();
+    await expectEqual();
+  });
+
+  it('is read again at once when what was dead has been collected, though that took long the last time', async () => {
+    await follow({ table: new MemoryTable(60), tuning: { ...tuning, roomResyncGapMinMs: 3_600_000 } });
+    await redis.flushall();
+    await addBackends(redis, 3);
+    // More than there will be room for: the rest waits its turn.
+    for (let i = 0; i < 70; i++) await set(`other${i}`, 'web-2');
+    await until('refused', () => started.sync.status().counts.problems['table-full'] > 0);
+    await until('read again', () => started.sync.status().resync === null && started.table.hasGarbage);
+    expect(started.sync.status().state).toBe('resyncing');
+    started.table.collect();
+    await until('full of what is alive', () => started.table.live().size === 60);
+    await until('following', () => started.sync.status().state === 'following');
+    expect(started.sync.status().counts.resyncs.room).toBe(1);
+    // It holds what it can: that is in step, and what was refused is told.
+    await untilInStep(started);
+    expect(started.sync.status().counts.table.refused).toBeGreaterThan(0);
+  });
+
   it('that is always too small is read again less and less often', async () => {
     for (let i = 0; i < 30; i++) await redis.hset(`sess:t${i}`, 'backend', 'web-2');
     await follow({ table: new MemoryTable(60), tuning });

@@ -154,6 +154,10 @@ export class MemoryTable implements SessionTable {
     return this.#capacity.sessions - this.held.size;
   }
 
+  get hasGarbage(): boolean {
+    return [...this.held.values()].some(({ generation }) => generation < this.#current);
+  }
+
   beginGeneration(): void {
     this.#run();
     this.#storing += 1;

@@ -98,6 +98,9 @@ export class KernelSessionTable implements SessionTable {
   #generation: number;
   #deniedGeneration: number;
   #factsGeneration: number;
+  #commits = 0;
+  #sweptCommits = 0;
+  #fullAtCommit: (() => void) | undefined;
 
   constructor(settings: Settings, { capacity, ...descriptors }: SessionTableParts) {
     this.#settings = settings;
@@ -216,6 +219,27 @@ export class KernelSessionTable implements SessionTable {
     this.#run();
     this.#settings.generation = this.#generation;
     this.#settings.ready = true;
+    this.#commits += 1;
+    if (this.room === 0) this.#fullAtCommit?.();
+  }
+
+  /** @param callback called where a generation comes into force in a full table: what it left behind takes others' places */
+  onFullAtCommit(callback: () => void): void {
+    this.#fullAtCommit = callback;
+  }
+
+  /** Generations that came into force. */
+  get commits(): number {
+    return this.#commits;
+  }
+
+  /** A walk that began when so many generations had come into force has collected every session that was dead then. */
+  swept(commits: number): void {
+    this.#sweptCommits = commits;
+  }
+
+  get hasGarbage(): boolean {
+    return this.#sweptCommits < this.#commits;
   }
 
   beginDenied(): void {

@@ -69,6 +69,14 @@ class MapWalk {
     return read;
   }
 
+  restart(): void {
+    this.#first = true;
+  }
+
+  get atStart(): boolean {
+    return this.#first;
+  }
+
   keyOf(i: number): Uint8Array {
     return this.#keys.subarray(i * sessionKeyLayout.size, (i + 1) * sessionKeyLayout.size);
   }
@@ -84,6 +92,10 @@ export class Sweeper {
   readonly #settings: Settings;
   /** The map that the walk is in. */
   #at: Collected = 'session';
+  /** Generations that had come into force when the walk began. */
+  #commitsAtFirst = 0;
+  /** Sessions may have been refused for want of the places that this walk frees: it takes half of a core. */
+  #urgent = false;
   #timer: NodeJS.Timeout | undefined;
   /** Live sessions by backend id: of the walk under way, and of the last whole one. */
   #counting = new Uint32Array(BACKEND_IDS);
@@ -119,17 +131,33 @@ export class Sweeper {
       latestMs = nowMs;
       const end = this.step(nowMs);
       const endedMs = performance.now();
+      if (!this.#table.hasGarbage) this.#urgent = false;
       let pauseMs = Math.max(PAUSE_MIN_MS, PAUSE_FACTOR * (endedMs - startedMs));
-      if (end) {
+      if (this.#urgent) {
+        pauseMs = endedMs - startedMs;
+      } else if (end && !this.#table.hasGarbage) {
         pauseMs = Math.max(pauseMs, walkStartedMs + WALK_MIN_MS - endedMs);
         walkStartedMs = endedMs + pauseMs;
       }
       this.#timer = setTimeout(tick, pauseMs);
     };
     this.#timer = setTimeout(tick, PAUSE_MIN_MS);
+    this.#table.onFullAtCommit(() => {
+      this.#urgent = true;
+      this.#restart();
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(tick, 0);
+    });
+  }
+
+  #restart(): void {
+    this.#at = 'session';
+    this.#walks.session.restart();
+    this.#counting.fill(0);
   }
 
   stop(): void {
+    this.#table.onFullAtCommit(() => undefined);
     clearTimeout(this.#timer);
   }
 
@@ -158,6 +186,7 @@ export class Sweeper {
 
   #stepSessions(nowMs: number): boolean {
     const walk = this.#walks.session;
+    if (walk.atStart) this.#commitsAtFirst = this.#table.commits;
     const { count, end } = walk.next();
     const { values } = walk;
     const { generation } = this.#settings;
@@ -178,6 +207,7 @@ export class Sweeper {
     }
     this.counts.collected += this.#table.flush().removed;
     if (end) {
+      this.#table.swept(this.#commitsAtFirst);
       [this.#counted, this.#counting] = [this.#counting, this.#counted ?? new Uint32Array(BACKEND_IDS)];
       this.#counting.fill(0);
     }

@@ -206,6 +206,32 @@ describe('the sweeper', () => {
     expect(counted()).toEqual([1, 1, 1, 0]);
   });
 
+  test('begins anew at once where a generation comes into force in a full table', () => {
+    const { table, sweeper } = datapath;
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    try {
+      for (let i = 0; i < 1000; i++) table.put(randomBytes(16).toString('hex'), { ms: 1, seq: i }, 0, 1);
+      table.flush();
+      sweeper.start(
+        () => 1_000,
+        () => undefined,
+      );
+      vi.advanceTimersByTime(100);
+      expect([sweeper.counts.walks, table.room]).toEqual([1, 0]);
+      table.beginGeneration();
+      table.commitGeneration();
+      expect(table.hasGarbage).toBe(true);
+      vi.advanceTimersByTime(100);
+      expect([table.hasGarbage, table.room]).toEqual([false, 1000]);
+      const { walks } = sweeper.counts;
+      vi.advanceTimersByTime(2_000);
+      expect(sweeper.counts.walks).toBeLessThan(walks + 2);
+    } finally {
+      sweeper.stop();
+      vi.useRealTimers();
+    }
+  });
+
   test('tells when the clock has gone back, since what it took meanwhile may not have expired', async () => {
     const { table, sweeper } = datapath;
     let nowMs = 1_000;
