@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Answers session lookups in the kernel. The numbers in gateway() are the steps of docs/protocol.md,
+ * Answers session lookups in the kernel. The numbers in answer() are the steps of docs/protocol.md,
  * "What a gateway does with a packet, in this order"; each way out is one verdict, counted once.
  *
  * Loads on kernel 5.15 and later: syscall programs (5.14), bpf_for_each_map_elem (5.13), global functions

@@ -61,6 +61,24 @@ function scaled(hash: Uint8Array, at: number, range: number): number {
   return Number((BigInt(bits) * BigInt(range)) >> 32n);
 }
 
+/**
+ * Where a user goes who is stored on a backend.
+ * @param hash at least 16 bytes
+ * @returns a backend's id; 0 = it stays
+ */
+export function movedTo(ring: Ring, stored: Pick<PlacedBackend, 'active' | 'shed'>, hash: Uint8Array): number {
+  if (stored.active && !isShed(stored, hash)) return 0;
+  const slot = slotOf(hash);
+  const moved = ring.moved[slot] as number;
+  // Who is shed stays where all shed; who has to leave goes to one that sheds rather than stay.
+  return moved !== 0 || stored.active ? moved : (ring.placed[slot] as number);
+}
+
+/** Whether a user is among those that the backend sheds. @param hash at least 16 bytes */
+export function isShed({ shed }: Pick<PlacedBackend, 'shed'>, hash: Uint8Array): boolean {
+  return shedRankOf(hash) < shed;
+}
+
 /** Two rings of the same backends are equal, in whatever order these come. */
 export function buildRing(backends: readonly PlacedBackend[]): Ring {
   const placed = new Uint16Array(RING_SLOTS);

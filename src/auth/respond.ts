@@ -23,7 +23,7 @@ import {
 } from './header.ts';
 import type { Key } from './keyring.ts';
 import { sealLookupReply } from './lookup.ts';
-import { type Ring, shedRankOf, slotOf } from './placement.ts';
+import { isShed, movedTo, slotOf } from './placement.ts';
 import type { AuthenticRequest } from './reply.ts';
 import { authenticate, batchCount, batchHashAt, guardMatches, reservedIsZero } from './request.ts';
 import type { BackendRecord, ResponderSettings, ResponderTables, Served } from './responder-tables.ts';
@@ -245,15 +245,6 @@ function knownBackend(tables: ResponderTables, id: number): BackendRecord | unde
   return backend?.known ? backend : undefined;
 }
 
-/** Id of the backend that the user of this one is sent to; 0 = it stays. */
-function movedTo(ring: Ring, stored: BackendRecord, hash: Uint8Array): number {
-  if (stored.active && !isShed(stored, hash)) return 0;
-  const slot = slotOf(hash);
-  const moved = ring.moved[slot] as number;
-  // Who is shed stays where all shed; who has to leave goes to one that sheds rather than stay.
-  return moved !== 0 || stored.active ? moved : (ring.placed[slot] as number);
-}
-
 /** Id of the backend that a user without one is sent to; 0 = none. */
 function placedAt(tables: ResponderTables, hash: Uint8Array): number {
   const slot = slotOf(hash);
@@ -261,11 +252,6 @@ function placedAt(tables: ResponderTables, hash: Uint8Array): number {
   const moved = tables.ring().moved[slot] as number;
   const backend = knownBackend(tables, placed);
   return backend !== undefined && moved !== 0 && isShed(backend, hash) ? moved : placed;
-}
-
-/** Whether this user is among those that the backend sheds. */
-function isShed(backend: BackendRecord, hash: Uint8Array): boolean {
-  return shedRankOf(hash) < backend.shed;
 }
 
 function endpointOf({ port, address }: BackendRecord): { readonly port: number; readonly address: Uint8Array } {

@@ -2,7 +2,7 @@
  * Where users are answered to now, by the backends that Redis has: the same as the kernel decides (docs/protocol.md), from
  * the same ring. Pure. May be imported by src/gateway only.
  */
-import { buildRing, type PlacedBackend, RING_SLOTS, type Ring, shedRankOf, slotOf } from '../auth/placement.ts';
+import { buildRing, movedTo, type PlacedBackend, RING_SLOTS, type Ring } from '../auth/placement.ts';
 import type { BackendState } from '../sync/table.ts';
 
 /** What of a backend decides. */
@@ -50,13 +50,7 @@ export class PresentAnswers {
   movedTo(name: string, hash: Uint8Array): string | null {
     const stored = this.#byName.get(name);
     if (stored === undefined) return null;
-    const slot = slotOf(hash);
-    const moved = this.#ring.moved[slot] as number;
-    if (stored.state === 'active') return stored.shed > shedRankOf(hash) ? this.#named(moved) : null;
-    return this.#named(moved === 0 ? (this.#ring.placed[slot] as number) : moved);
-  }
-
-  #named(id: number): string | null {
+    const id = movedTo(this.#ring, { active: stored.state === 'active', shed: stored.shed }, hash);
     return this.#nameOf.get(id) ?? null;
   }
 }

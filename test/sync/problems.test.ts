@@ -177,7 +177,7 @@ describe('in the feed', () => {
     expect(running.sync.status().counts.connections).toBe(1);
   });
 
-  it('none for what is allowed but not acted on yet', async () => {
+  it('none for what is allowed', async () => {
     const running = await load();
     const fields = [
       ['op', 'denied'],

@@ -1,18 +1,15 @@
 /**
  * A real redis-server on a TCP port of loopback, in a directory of its own: a master, a replica, a sentinel or a node of
- * a cluster. Ended by its pid, also when the test process exits without doing so.
+ * a cluster.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { ConnectionOptions } from '../../src/sync/redis-options.ts';
+import { RedisProcess } from './redis-process.ts';
 
-const START_TRIES = 400;
-const START_STEP_MS = 25;
 /** A server that is paused must not hold up a test. */
 const COMMAND_TIMEOUT_MS = 3000;
 const FREE_PORT_TRIES = 100;
@@ -32,9 +29,8 @@ export class RedisNode {
   readonly port: number;
   readonly directory: string;
   readonly #options: NodeOptions;
-  #process: ChildProcess | undefined;
+  readonly #process = new RedisProcess();
   readonly #clients = new Set<Redis>();
-  readonly #onExit = (): void => this.#killNow();
 
   private constructor(options: NodeOptions) {
     this.port = options.port;
@@ -44,7 +40,6 @@ export class RedisNode {
     const data = options.sentinel ? [] : ['save ""', 'appendonly no', 'repl-diskless-sync-delay 0'];
     // Later lines replace earlier ones.
     writeFileSync(this.#configuration, [...own, ...data, ...(options.settings ?? []), ''].join('\n'));
-    process.on('exit', this.#onExit);
   }
 
   static async start(options: NodeOptions): Promise<RedisNode> {
@@ -65,13 +60,11 @@ export class RedisNode {
   async launch(): Promise<void> {
     const log = join(this.directory, 'redis.log');
     const mode = this.#options.sentinel ? ['--sentinel'] : [];
-    this.#process = spawn('redis-server', [this.#configuration, '--logfile', log, ...mode], { stdio: 'ignore' });
-    for (let i = 0; i < START_TRIES; i++) {
-      if (await this.#answers()) return;
-      if (this.#process.exitCode !== null) throw new Error(`redis-server ended: ${readFileSync(log, 'utf8')}`);
-      await delay(START_STEP_MS);
+    try {
+      await this.#process.launch([this.#configuration, '--logfile', log, ...mode], () => this.#answers());
+    } catch (error) {
+      throw new Error(readFileSync(log, 'utf8'), { cause: error });
     }
-    throw new Error('redis-server does not answer');
   }
 
   async #answers(): Promise<boolean> {
@@ -115,32 +108,22 @@ export class RedisNode {
   }
 
   /** SIGKILL: what was not saved is lost. */
-  async kill(): Promise<void> {
-    const child = this.#process;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGCONT');
-    child.kill('SIGKILL');
-    await ended;
+  kill(): Promise<void> {
+    return this.#process.kill();
   }
 
   pause(): void {
-    this.#process?.kill('SIGSTOP');
+    this.#process.pause();
   }
 
   resume(): void {
-    this.#process?.kill('SIGCONT');
+    this.#process.resume();
   }
 
   async stop(): Promise<void> {
     for (const client of this.#clients) client.disconnect();
     await this.kill();
-    process.off('exit', this.#onExit);
     rmSync(this.directory, { recursive: true, force: true });
-  }
-
-  #killNow(): void {
-    this.#process?.kill('SIGKILL');
   }
 }
 

@@ -191,23 +191,16 @@ test.each([
   expect(status).toBe(2);
 });
 
+/** Balances at 100 by what backends report, round after round. */
+function watch(...more: string[]): ReturnType<typeof startGateway> {
+  const every = ['--watch', '--every', '50ms'];
+  return startGateway(['balance', '-c', config, '--target', '100', '--by', 'reported', ...every, ...more]);
+}
+
 describe('--watch', () => {
   test('follows load up and down in bounded steps, and lets go of the lock when it is ended', async () => {
     await redis.hset('gateway:load', { 'web-1': '200', 'web-2': '20', 'web-3': '20' });
-    const watching = startGateway([
-      'balance',
-      '-c',
-      config,
-      '--target',
-      '100',
-      '--by',
-      'reported',
-      '--watch',
-      '--every',
-      '50ms',
-      '--step',
-      '5',
-    ]);
+    const watching = watch('--step', '5');
     try {
       await until(async () => (await shedOf('web-1')) === 500);
       expect(await redis.pttl(LOCK)).toBeGreaterThan(0);
@@ -238,18 +231,7 @@ describe('--watch', () => {
 
   test('ends with the lock, and leaves that of another', async () => {
     await redis.hset('gateway:load', { 'web-1': '2', 'web-2': '2', 'web-3': '2' });
-    const watching = startGateway([
-      'balance',
-      '-c',
-      config,
-      '--target',
-      '100',
-      '--by',
-      'reported',
-      '--watch',
-      '--every',
-      '50ms',
-    ]);
+    const watching = watch();
     await until(async () => (await redis.exists(LOCK)) === 1);
     await redis.set(LOCK, 'another', 'PX', 60_000);
     const { status, stderr } = await watching.ended;
@@ -260,19 +242,7 @@ describe('--watch', () => {
 
   test('goes on where loads are missing for a while', async () => {
     await redis.hset('gateway:load', { 'web-1': '200', 'web-2': '2' });
-    const watching = startGateway([
-      'balance',
-      '-c',
-      config,
-      '--target',
-      '100',
-      '--by',
-      'reported',
-      '--watch',
-      '--every',
-      '50ms',
-      '--json',
-    ]);
+    const watching = watch('--json');
     try {
       await until(async () => watching.stderr().includes('BALANCE_LOADS_MISSING'));
       await redis.hset('gateway:load', 'web-3', '2');
