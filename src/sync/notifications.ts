@@ -70,6 +70,8 @@ interface ReadTable {
 
 /** How often a round looks whether keys that went from one node to another have arrived. */
 const SETTLE_TRIES = 4;
+/** Rounds that end with a key that no node will have, before that is told. */
+const HOMELESS_ROUNDS = 3;
 
 interface Followed {
   master: RedisMaster;
@@ -90,6 +92,8 @@ export class Notifications implements SnapshotSource {
   readonly #followed = new Map<string, Followed>();
   /** Keys that the node that was asked doesn't have, until it is known who has. */
   readonly #homeless = new Set<string>();
+  /** Rounds in a row that ended with some. */
+  #homelessRounds = 0;
   #connected = false;
   #connections = 0;
   /** Of links that have ended. */
@@ -239,7 +243,9 @@ export class Notifications implements SnapshotSource {
     if (checked.some(({ status }) => status === 'rejected')) return;
     if (links.some(({ facts }, i) => facts.dataIdentity !== before[i]?.dataIdentity)) this.#gap('data-replaced');
     this.#noteEvents(links);
-    if (!(await this.#allApplied(links)) || epoch !== this.#epoch || !this.#connected) return;
+    const all = await this.#allApplied(links);
+    this.#noteHomeless();
+    if (!all || epoch !== this.#epoch || !this.#connected) return;
     for (const { backoff } of this.#followed.values()) backoff.reset();
     // Where events are missing or can't be asked for, what is known is in the table all the same.
     if (!this.#missing) this.#events.atEnd(sentMs);
@@ -257,6 +263,15 @@ export class Notifications implements SnapshotSource {
       if (handedOver === this.#handedOver && this.#homeless.size === 0) return tables.every(Boolean);
     }
     return false;
+  }
+
+  /** In a round or two of them the nodes agree on a slot that has moved. */
+  #noteHomeless(): void {
+    this.#homelessRounds = this.#homeless.size === 0 ? 0 : this.#homelessRounds + 1;
+    if (this.#homelessRounds < HOMELESS_ROUNDS) return;
+    const found = `${this.#homeless.size} keys that changed are with no node that will have them`;
+    const todo = 'the nodes of the cluster disagree on who has their slots: see redis-cli --cluster check';
+    this.#events.failed(new SyncError('NO_MASTER', `${found}: ${todo}`));
   }
 
   #noteEvents(links: readonly MasterLink[]): void {

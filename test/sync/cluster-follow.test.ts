@@ -152,4 +152,26 @@ describe('a cluster', { timeout: 60_000 }, () => {
     await setup.agreed(setup.masters);
     await expectEqual(started, setup.masters);
   });
+
+  it('is not in step while its nodes disagree on who has a slot, and says so', async () => {
+    await begin();
+    const started = start();
+    await untilReady(started);
+    const slot = hashSlot(`${PREFIX}new`);
+    const from = ownerOf(slot);
+    const to = setup.masters[(setup.masters.indexOf(from) + 1) % setup.masters.length] as RedisNode;
+    const [fromId, toId] = await Promise.all([from, to].map((node) => node.client().call('CLUSTER', 'MYID')));
+    // The new owner's name is made known before it is that: each of the two sends everybody to the other one.
+    await from.client().call('CLUSTER', 'SETSLOT', slot, 'NODE', String(toId));
+    await to.client().call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', String(fromId));
+    await to.client().pipeline().call('ASKING').hset(`${PREFIX}new`, 'backend', 'web-1').exec();
+    await until('told', () => started.sync.status().lastError?.message.includes('disagree') === true);
+    const { inStepMs } = started.sync.status();
+    for (const node of [to, ...setup.masters]) {
+      await node.client().call('CLUSTER', 'SETSLOT', slot, 'NODE', String(toId));
+    }
+    await setup.agreed(setup.masters);
+    await expectEqual(started, setup.masters);
+    expect(started.sync.status().inStepMs).toBeGreaterThan(inStepMs ?? 0);
+  });
 });

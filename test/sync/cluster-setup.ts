@@ -2,6 +2,7 @@
  * A Redis Cluster on loopback, for tests: masters that share the slots evenly, each with replicas where they are asked
  * for, and moving slots between them.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { Cluster } from 'ioredis';
 import { SLOTS } from '../../src/sync/hash-slot.ts';
 import type { ConnectionOptions, RedisClusterConfig } from '../../src/sync/redis-options.ts';
@@ -75,9 +76,21 @@ export class ClusterSetup {
       if (!Array.isArray(keys) || keys.length === 0) break;
       await from.client().call('MIGRATE', '127.0.0.1', to.port, '', 0, 5000, 'KEYS', ...keys);
     }
+    await this.#epochsAgreed();
     for (const node of [to, from, ...this.masters.filter((other) => other !== to && other !== from)]) {
       await node.client().call('CLUSTER', 'SETSLOT', slot, 'NODE', toId);
     }
+  }
+
+  /**
+   * Waits until the nodes know of one another's configuration epochs, and those differ. A node that takes a slot raises its own above all
+   * that it knows of: where a newer one is still on its way, the old owner's claim wins later, and the keys are lost.
+   */
+  async #epochsAgreed(): Promise<void> {
+    await until('the nodes agree on their epochs', async () => {
+      const views = await Promise.all(this.masters.map(epochsOf));
+      return views.every((view) => isDeepStrictEqual(view, views[0]) && new Set(view.values()).size === view.size);
+    });
   }
 
   /** Waits until every node that runs finds the cluster in order and the masters to be those of `ports`. */
@@ -125,6 +138,13 @@ export class ClusterSetup {
 
 async function nodeIdOf(node: RedisNode): Promise<string> {
   return String(await node.client().call('CLUSTER', 'MYID'));
+}
+
+/** Node id → configuration epoch of each master, as a node sees them. */
+async function epochsOf(node: RedisNode): Promise<Map<string, number>> {
+  const lines = String(await node.client().call('CLUSTER', 'NODES')).split('\n');
+  const fields = lines.map((line) => line.split(' ')).filter(([, , flags]) => flags?.includes('master'));
+  return new Map(fields.map(([id, , , , , , epoch]) => [id as string, Number(epoch)] as const).sort());
 }
 
 async function viewOf(node: RedisNode): Promise<{ ok: boolean; ports: number[] }> {
