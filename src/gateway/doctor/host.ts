@@ -70,11 +70,18 @@ function checkPins(path: string): Check {
 function checkConfigFile({ file, redis }: Config): Check {
   const name = 'configuration';
   const hasPassword = redis.url.startsWith('unix:') ? false : Boolean(URL.parse(redis.url)?.password);
-  if (hasPassword && (statSync(file).mode & OTHERS_READ) !== 0) {
+  if (hasPassword && othersRead(file)) {
     const advice = `put the password into a file of its own (redis.passwordFile), or run: chmod o= ${file}`;
     return warn(name, `${file} has a password, and everybody can read it`, advice);
   }
-  return ok(name, file);
+  const passwords = [redis.passwordFile, redis.sentinel?.passwordFile].filter((path) => typeof path === 'string');
+  const open = passwords.filter((path) => existsSync(path) && othersRead(path));
+  if (open.length === 0) return ok(name, file);
+  return warn(name, `everybody can read the password in ${open.join(' and ')}`, `run: chmod o= ${open.join(' ')}`);
+}
+
+function othersRead(path: string): boolean {
+  return (statSync(path).mode & OTHERS_READ) !== 0;
 }
 
 function checkKeys(file: string): Check {

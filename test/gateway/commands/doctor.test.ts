@@ -131,6 +131,22 @@ test('a replica is a warning', async () => {
   expect(checks.get('redis role')).toMatchObject({ result: 'warn', found: 'slave' });
 });
 
+test('a password that everybody can read is named, in whichever file it is', async () => {
+  const passwordFile = join(folder, 'password');
+  writeFileSync(passwordFile, 'pw\n', { mode: 0o644 });
+  chmodSync(passwordFile, 0o644);
+  const found = async (redis: object): Promise<Check | undefined> =>
+    (await doctor({ redis })).checks.get('configuration');
+  const inFile = { url: server.url, passwordFile };
+  expect(await found(inFile)).toMatchObject({ result: 'warn', advice: `run: chmod o= ${passwordFile}` });
+  chmodSync(passwordFile, 0o640);
+  expect(await found(inFile)).toMatchObject({ result: 'ok' });
+  chmodSync(config, 0o644);
+  const inUrl = await found({ url: 'redis://:pw@127.0.0.1:1' });
+  expect(inUrl).toMatchObject({ result: 'warn' });
+  expect(inUrl?.advice).toContain('redis.passwordFile');
+});
+
 test('what the daemon could not start with fails', async () => {
   chmodSync(keys, 0o644);
   const { status, checks } = await doctor({
