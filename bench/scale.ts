@@ -1,6 +1,6 @@
 /**
- * Ten million sessions: how long the gateway takes to load them, to read them all again and to collect what has expired, and how
- * much memory its process needs, while sessions are written. Prints a table. Needs root, redis-server, and
+ * Ten million sessions: how long the gateway takes to load them, to read them all again, to take in a burst of entries
+ * and to collect what has expired, and how much memory its process needs, while sessions are written. Prints a table. Needs root, redis-server, and
  * 4 GB of memory for ten million.
  *
  *     scripts/ready && .tools/node bench/scale.ts [--sessions 10000000] [--rate 20000]
@@ -25,6 +25,8 @@ const SHORT_ONE_IN = 100;
 const SHORT_MS = 1_000;
 const RESYNCS = 2;
 const FOLLOW_MS = 20_000;
+/** Entries that the feed has for a daemon that was away for a moment; as many as a feed keeps. */
+const BURST = 1_000_000;
 const WAIT_MS = 1_200_000;
 const FEED = 'sessions:feed';
 
@@ -156,6 +158,27 @@ async function measure(stage: Stage, redis: Redis, functions: Functions): Promis
   }
   writing.abort();
   note('written meanwhile', String(await writer));
+
+  // A daemon that is stopped misses nothing: the feed keeps it all.
+  process.kill(pid, 'SIGSTOP');
+  try {
+    for (let first = 1; first <= BURST; first += FILL_STEP) {
+      await Promise.all(
+        Array.from({ length: FILL_STEP }, (_, i) =>
+          functions.sessionSet(`session-${((first + i) % SESSIONS) + 1}`, 'web-2', 3_600_000),
+        ),
+      );
+    }
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  const burstMs = performance.now();
+  await until('the burst is in', async () => {
+    const { lagEntries, state } = (await status()).sync;
+    return state === 'following' && lagEntries === 0;
+  });
+  note(`a burst of ${BURST} entries is in`, `within ${seconds(performance.now() - burstMs)}`);
+  note('resident then', `${megabytes(memory(pid, 'VmRSS'))}, at most ${megabytes(memory(pid, 'VmHWM'))}`);
 
   const short = Math.ceil(SESSIONS / SHORT_ONE_IN);
   for (let first = 1; first <= short; first += FILL_STEP) {
