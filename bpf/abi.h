@@ -362,7 +362,7 @@ enum change_kind {
 /*
  * Map `changes`, mapped into the daemon: what apply_changes does to `sessions`, `denied` and `facts`, in order. What a
  * kind has no use for may hold anything. A change to a session or a fact is skipped when what is held is of a newer
- * generation, or of the same one and a newer version.
+ * generation; one to a session also when that is of the same one and a newer version.
  */
 struct change {
 	/* Cookie hash, or that of a fact's name. */

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
  * Changes to map `facts`, by apply_changes (apply.h). What readers rely on: session.h.
+ *
+ * Facts come in the order in which they were read, over one connection: the last one goes. Their versions are not
+ * compared, since one is no older for it where a feed was made anew after its server's clock had been put back, or
+ * where a writer left it out.
  */
 #ifndef SESSION_GATEWAY_APPLY_FACT_H
 #define SESSION_GATEWAY_APPLY_FACT_H
@@ -31,7 +35,7 @@ inlined void apply_put_fact(const struct change *change, struct under_way *writt
 		.check = fact_check(change->hash, change->version, change->value, change->generation, change->length),
 	};
 
-	if (held && is_newer(held->generation, held->version, change))
+	if (held && held->generation > change->generation)
 		return;
 	for (int i = 0; i < 24; i += 8)
 		store64(fact.value + i, load64(change->value + i));
@@ -56,7 +60,7 @@ inlined void apply_delete_fact(const struct change *change, struct under_way *wr
 {
 	const struct fact *held = bpf_map_lookup_elem(&facts, change->hash);
 
-	if (!held || is_newer(held->generation, held->version, change))
+	if (!held || held->generation > change->generation)
 		return;
 	((volatile struct fact *)&written->fact)->check = 0;
 	if (bpf_map_delete_elem(&facts, change->hash))

@@ -7,21 +7,15 @@ import type { Backend, FlushCounts, SessionTable, Version } from '../sync/table.
 import type { Events } from './events.ts';
 import { EVENT_NAMES_MAX, type GatewayEvent } from './ports.ts';
 
-interface HeldFact {
-  readonly hex: string;
-  readonly ms: number;
-  readonly seq: number;
-}
-
 export class ObservedTable implements SessionTable {
   readonly #table: SessionTable;
   readonly #events: Pick<Events, 'publish' | 'countDenial'>;
   /** By name, everything of a backend as text. */
   #backends: ReadonlyMap<string, string> = new Map();
-  /** By the hash of their names, at most `FACTS_MAX`; of further ones every setting is told. */
-  #facts = new Map<string, HeldFact>();
+  /** Values in hex by the hash of their names, at most `FACTS_MAX`; of further ones every setting is told. */
+  #facts = new Map<string, string>();
   /** While all facts are told anew, those that were. */
-  #toldFacts: Map<string, HeldFact> | undefined;
+  #toldFacts: Map<string, string> | undefined;
   #tellsDenied = false;
   /** Told once they are in force. */
   #pending: GatewayEvent[] = [];
@@ -56,19 +50,15 @@ export class ObservedTable implements SessionTable {
   putFact(nameHash: string, value: Uint8Array, version: Version): void {
     this.#table.putFact(nameHash, value, version);
     const held = this.#facts.get(nameHash);
-    if (this.#toldFacts === undefined && held !== undefined && isOlder(version, held)) return;
-    const { ms, seq } = version;
-    const fact = { hex: Buffer.from(value).toString('hex'), ms, seq };
-    if (held?.hex !== fact.hex) this.#pending.push({ type: 'fact', nameHash, hex: fact.hex });
-    if (held !== undefined || this.#facts.size < FACTS_MAX) this.#facts.set(nameHash, fact);
-    if (this.#toldFacts !== undefined && this.#toldFacts.size < FACTS_MAX) this.#toldFacts.set(nameHash, fact);
+    const hex = Buffer.from(value).toString('hex');
+    if (held !== hex) this.#pending.push({ type: 'fact', nameHash, hex });
+    if (held !== undefined || this.#facts.size < FACTS_MAX) this.#facts.set(nameHash, hex);
+    if (this.#toldFacts !== undefined && this.#toldFacts.size < FACTS_MAX) this.#toldFacts.set(nameHash, hex);
   }
 
-  removeFact(nameHash: string, version: Version): void {
-    this.#table.removeFact(nameHash, version);
-    const held = this.#facts.get(nameHash);
-    if (held === undefined || isOlder(version, held)) return;
-    this.#facts.delete(nameHash);
+  removeFact(nameHash: string): void {
+    this.#table.removeFact(nameHash);
+    if (!this.#facts.delete(nameHash)) return;
     this.#pending.push({ type: 'fact', nameHash, hex: null });
   }
 
@@ -128,10 +118,6 @@ export class ObservedTable implements SessionTable {
   markInStep(monotonicMs: number): void {
     this.#table.markInStep(monotonicMs);
   }
-}
-
-function isOlder(version: Version, held: Version): boolean {
-  return version.ms < held.ms || (version.ms === held.ms && version.seq < held.seq);
 }
 
 function textOf({ id, address, port, state, weight, shed }: Backend): string {

@@ -11,7 +11,7 @@ import type { Runtime } from './runtime.ts';
 import { HASH_SCRIPT } from './scripts.ts';
 import type { TableReading } from './status.ts';
 import type { SessionTable, Version } from './table.ts';
-import { compareStreamIds, isStreamId, parseStreamId, VersionCell } from './versions.ts';
+import { isStreamId, VersionCell } from './versions.ts';
 
 export interface FactsTableParts {
   readonly table: SessionTable;
@@ -23,8 +23,8 @@ export interface FactsTableParts {
   readonly readable: (why: SyncError | null) => void;
 }
 
-/** Names of facts that changed → id of the last entry that says so; the key is the name's bytes as Latin-1. */
-export type NamedFacts = ReadonlyMap<string, Buffer>;
+/** Names of facts that changed, their bytes as Latin-1. */
+export type NamedFacts = ReadonlySet<string>;
 
 /** The version of a fact whose entry's id isn't known. */
 const UNKNOWN: Version = { ms: 0, seq: 0 };
@@ -83,30 +83,19 @@ export class FactsTable implements RedisTable {
 
   /** What reads these facts only. */
   readsOf(names: NamedFacts): readonly KeyRead[] {
-    const bytes = [...names.keys()].map((name) => Buffer.from(name, 'latin1'));
+    const bytes = [...names].map((name) => Buffer.from(name, 'latin1'));
     return this.#reads.map((read) => ({ ...read, args: [...read.args, ...bytes] }));
   }
 
-  /**
-   * @returns false where the whole table has to be read: one was written without the id of its entry, and the session table
-   * takes a version that is older than the one before only where all facts are told anew
-   */
-  applyOf(names: NamedFacts, replies: readonly unknown[]): boolean {
+  /** Applies the replies to `readsOf`. */
+  applyOf(names: NamedFacts, replies: readonly unknown[]): void {
     const ids = byName(replies[0]);
     const values = byName(replies[1]);
-    let inOrder = true;
-    for (const [name, entryId] of names) {
+    for (const name of names) {
       const value = values.get(name);
-      const id = ids.get(name);
-      if (value !== undefined && this.#put(name, value, id)) {
-        inOrder &&= id != null && isStreamId(id) && compareStreamIds(parseStreamId(id), parseStreamId(entryId)) >= 0;
-      } else {
-        this.#version.set(entryId);
-        this.#parts.table.removeFact(nameHash(name), this.#version);
-      }
+      if (value === undefined || !this.#put(name, value, ids.get(name))) this.#parts.table.removeFact(nameHash(name));
     }
     this.#parts.flush();
-    return inOrder;
   }
 
   /**

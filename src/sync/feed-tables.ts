@@ -46,7 +46,7 @@ export class FeedTables {
   /** In the order in which they are read. */
   readonly #all: readonly Tracked[];
   /** Facts that changed; empty where all are read anyway. */
-  #named = new Map<string, Buffer>();
+  #named = new Set<string>();
   /** For each table, how many readings must have ended. */
   readonly #read = new Waiters<readonly number[]>();
 
@@ -95,19 +95,19 @@ export class FeedTables {
   /** Notes what the entries say is to be read again. */
   note(entries: readonly FeedEntry[]): void {
     for (let i = 0; i < entries.length; i++) {
-      const [id, fields] = entries[i] as FeedEntry;
+      const [, fields] = entries[i] as FeedEntry;
       const op = field(fields, 'op');
       if (op === undefined || op.length < 4) continue;
       if (isText(op, 'backends')) want(this.#backendsOf);
       else if (isText(op, 'denied')) {
         if (field(fields, 'hash') === undefined && field(fields, 'until') === undefined) want(this.#deniedOf);
-      } else if (isText(op, 'fact')) this.#noteFact(id, field(fields, 'name'));
+      } else if (isText(op, 'fact')) this.#noteFact(field(fields, 'name'));
     }
   }
 
-  #noteFact(id: Buffer, name: Buffer | undefined): void {
+  #noteFact(name: Buffer | undefined): void {
     if (name === undefined) want(this.#factsOf);
-    else if (name.length > 0 && name.length <= NAME_MAX_BYTES) this.#named.set(name.toString('latin1'), id);
+    else if (name.length > 0 && name.length <= NAME_MAX_BYTES) this.#named.add(name.toString('latin1'));
   }
 
   /** Asks for one step of one table. @param check it goes with a check, and so may try again what was refused */
@@ -130,13 +130,14 @@ export class FeedTables {
   askForFacts(connection: Connection): Asked | null {
     const names = this.#named;
     if (names.size === 0) return null;
-    this.#named = new Map();
+    this.#named = new Set();
     const replies = connection.transaction(this.#facts.readsOf(names).map(asCommand));
     replies.catch(() => undefined);
     const apply = async (): Promise<void> => {
       const read = await replies;
       // A refusal shows again where the whole table is read.
-      if (refusalIn(this.#facts, read) !== null || !this.#facts.applyOf(names, read)) want(this.#factsOf);
+      if (refusalIn(this.#facts, read) === null) this.#facts.applyOf(names, read);
+      else want(this.#factsOf);
     };
     return { beforeEntries: false, apply };
   }

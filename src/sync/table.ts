@@ -4,7 +4,7 @@
  *
  * Changes are queued (`put` to `removeFact`) and take effect, in order, at `flush`. A change whose version is
  * older than what the table holds for that session in the same generation is skipped, so that a
- * snapshot page and the feed may arrive in any order.
+ * snapshot page and the feed may arrive in any order. Revocations and facts are told in order.
  */
 
 /** Id of the feed entry that a record comes from: Unix ms and the sequence number within it. */
@@ -82,13 +82,13 @@ export interface SessionTable {
    */
   deny(hash: string, untilMs: number): void;
   /**
-   * Queues a fact. Skipped when one of a newer version is held, in the same telling (`beginFacts`).
+   * Queues a fact. Facts are told in the order in which they were read: the last one goes, whatever its version.
    * @param nameHash first 16 bytes of SHA-256(name), 32 hexadecimal digits
    * @param value 0 to 24 bytes, read during the call
    */
   putFact(nameHash: string, value: Uint8Array, version: Version): void;
-  /** Queues the removal of a fact, unless one of a newer version is held. */
-  removeFact(nameHash: string, version: Version): void;
+  /** Queues the removal of a fact. */
+  removeFact(nameHash: string): void;
   /** Carries out what is queued. A queue that is full flushes by itself; what that did is part of the next `flush`'s counts. */
   flush(): FlushCounts;
   /** New sessions that find a place now; what is dead and not collected yet takes one too. */

@@ -149,7 +149,7 @@ export class BpfLab implements FrameTables {
     const hash = hex(factHash(name));
     if (value === undefined) {
       this.#facts.delete(hash);
-      this.datapath.table.removeFact(hash, { ms, seq });
+      this.datapath.table.removeFact(hash);
     } else {
       this.#facts.set(hash, { value, version: BigInt(ms) * 2n ** 20n + BigInt(seq) });
       this.datapath.table.putFact(hash, value, { ms, seq });

@@ -142,7 +142,7 @@ static void model_fact(const struct change *change, int name)
 	struct fact *record = &model[FACT][name].record.fact;
 	int *is_held = &model[FACT][name].is_held;
 
-	if (*is_held && is_newer_than(record->generation, record->version, change))
+	if (*is_held && record->generation > change->generation)
 		return;
 	if (change->kind == CHANGE_DELETE_FACT) {
 		due.facts += *is_held;

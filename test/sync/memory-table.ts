@@ -87,8 +87,8 @@ export class MemoryTable implements SessionTable {
     this.#add({ kind: 'putFact', hash: nameHash, fact });
   }
 
-  removeFact(nameHash: string, version: Version): void {
-    const fact = { value: new Uint8Array(0), ...checked(version), generation: this.#factsTelling.storing };
+  removeFact(nameHash: string): void {
+    const fact = { value: new Uint8Array(0), ms: 0, seq: 0, generation: this.#factsTelling.storing };
     this.#add({ kind: 'removeFact', hash: nameHash, fact });
   }
 
@@ -134,7 +134,7 @@ export class MemoryTable implements SessionTable {
 
   #runFact(kind: 'putFact' | 'removeFact', hash: string, fact: HeldFact): void {
     const held = this.#facts.get(hash);
-    if (held !== undefined && isNewer(held, fact)) return;
+    if (held !== undefined && held.generation > fact.generation) return;
     if (kind === 'removeFact') this.#counts.facts += this.#facts.delete(hash) ? 1 : 0;
     else if (held === undefined && this.#facts.size >= this.#capacity.facts) this.#counts.factsRefused += 1;
     else {

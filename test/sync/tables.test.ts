@@ -216,6 +216,17 @@ describe.each(['stream', 'notifications'] as const)('followed by %s', (from) => 
     expect(started.table.denied().size).toBe(300);
   });
 
+  it('a fact is changed and removed though its version came from a feed whose clock was ahead', async () => {
+    await redis.hset(FACTS, 'epoch', 'old', 'switch', 'on');
+    await redis.hset('gateway:fact-ids', 'epoch', '8000000000000-0', 'switch', '8000000000000-0');
+    const started = await start();
+    await expectEqual(started);
+    const { id } = await functions.factSet('epoch', 'new');
+    await functions.factRemove('switch');
+    await expectEqual(started);
+    expect([...factsIn(started.table).values()]).toEqual([`new as of ${id}`]);
+  });
+
   it('a table that is deleted allows all again', async () => {
     for (let i = 0; i < 40; i++) await functions.sessionDeny(cookieHash(`s${i}`), FOR_GOOD);
     await functions.factSet('a', 'x');

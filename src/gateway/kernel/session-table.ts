@@ -40,7 +40,7 @@ const COUNTED = [
   ['factsRefused', result.factsRefused],
 ] as const satisfies readonly (readonly [keyof FlushCounts, number])[];
 
-/** How the removal of exactly one record is written: the change, and what of the record goes into it. */
+/** How the removal of one record, and of none that took its place, is written: the change, and what of the record goes into it. */
 const COLLECTED = {
   session: {
     kind: ChangeKind.DELETE,
@@ -58,10 +58,7 @@ const COLLECTED = {
   },
   fact: {
     kind: ChangeKind.DELETE_FACT,
-    fields: [
-      { from: factLayout.offset.version, to: change.version, size: 8 },
-      { from: factLayout.offset.generation, to: change.generation, size: 4 },
-    ],
+    fields: [{ from: factLayout.offset.generation, to: change.generation, size: 4 }],
   },
 } as const;
 export type Collected = keyof typeof COLLECTED;
@@ -143,9 +140,8 @@ export class KernelSessionTable implements SessionTable {
     this.#changes[at + change.length] = value.length;
   }
 
-  removeFact(nameHash: string, version: Version): void {
-    const at = this.#next(ChangeKind.DELETE_FACT, nameHash, this.#factsGeneration);
-    this.#writeVersion(version, at + change.version);
+  removeFact(nameHash: string): void {
+    this.#next(ChangeKind.DELETE_FACT, nameHash, this.#factsGeneration);
   }
 
   /**
