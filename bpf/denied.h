@@ -53,10 +53,12 @@ inlined int any_denied(void)
 /* RECORD_FOUND = it is revoked, now. */
 inlined enum found find_denied_now(const struct settings *setting, __u64 now_ms, const struct session_key *key)
 {
+	/* Before the record: one that is told anew meanwhile must not be taken for one of those that weren't. */
+	__u32 generation = ((const volatile struct settings *)setting)->denied_generation;
 	struct denied copy;
 	enum found found = find_denied(key, &copy);
 
-	if (found == RECORD_FOUND && (copy.generation < setting->denied_generation || copy.until_ms <= now_ms))
+	if (found == RECORD_FOUND && (copy.generation < generation || copy.until_ms <= now_ms))
 		return RECORD_NONE;
 	return found;
 }

@@ -78,6 +78,8 @@ inlined enum verdict resolve(const struct settings *setting, __u64 now_ms, const
 {
 	/* Read once: a reply never mixes two states of backends and ring. */
 	__u32 half = ((const volatile struct settings *)setting)->backends_half & 1;
+	/* Before the record: one that is written anew meanwhile must not be taken for one that wasn't. */
+	__u32 generation = ((const volatile struct settings *)setting)->generation;
 	const struct backend *backend = NULL, *elsewhere;
 	struct session session;
 	enum found found;
@@ -102,7 +104,7 @@ inlined enum verdict resolve(const struct settings *setting, __u64 now_ms, const
 	}
 
 	/* no live record, or none that names a backend that is known */
-	if (found == RECORD_FOUND && session.generation >= setting->generation &&
+	if (found == RECORD_FOUND && session.generation >= generation &&
 	    (!session.expires_ms || session.expires_ms > now_ms))
 		backend = known_backend(half, session.backend_id);
 	if (!backend)

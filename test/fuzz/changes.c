@@ -31,6 +31,8 @@ enum step {
 	FORGET_DENIED,
 	PUT_FACT,
 	DELETE_FACT,
+	/* Look up while all are told anew, and the telling ends before the copy is judged. */
+	RETELL,
 	STEPS,
 };
 
@@ -370,6 +372,42 @@ static void recycle(const uint8_t step[STEP_BYTES])
 	}
 }
 
+static struct settings setting;
+
+/* Told anew, and the telling ended, between a reader's copy of the record and what it does next. */
+static void *tell_anew(struct host_map *map, const void *key, void *value)
+{
+	(void)key;
+	if (map->definition != records[race.kind].map || !value)
+		return value;
+	memcpy(&race.seen, value, records[race.kind].size);
+	if (race.kind == REVOCATION)
+		setting.denied_generation = race.seen.denied.generation + 1;
+	else
+		setting.facts_generation = race.seen.fact.generation + 1;
+	return &race.seen;
+}
+
+/* Step: name asked for. Who is told anew is never taken for one of those that weren't. */
+static void retell(const uint8_t step[STEP_BYTES])
+{
+	int name = step[1] % NAMES, is_held = model[race.kind][name].is_held;
+	struct fact_reply reply = { 0 };
+	struct session_key key;
+	struct fact copy;
+
+	hash_of(name, key.hash);
+	setting = (struct settings){ 0 };
+	host_after_lookup = tell_anew;
+	if (race.kind == REVOCATION)
+		REQUIRE(find_denied_now(&setting, 0, &key) ==
+			(is_held && model[race.kind][name].record.denied.until_ms ? RECORD_FOUND : RECORD_NONE));
+	else if (race.kind == FACT)
+		REQUIRE(resolve_fact(&setting, &key, &copy, &reply) ==
+			(is_held ? VERDICT_REPLY_FOUND : VERDICT_REPLY_NOT_FOUND));
+	host_after_lookup = NULL;
+}
+
 /* Step: name, version or time that is being written, fields that are written, backend or length that is being written.
  */
 static void interrupt(const uint8_t step[STEP_BYTES])
@@ -468,6 +506,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case INTERRUPT:
 			apply();
 			interrupt(data);
+			break;
+		case RETELL:
+			apply();
+			retell(data);
 		}
 	}
 	apply();

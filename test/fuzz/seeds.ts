@@ -92,10 +92,10 @@ function vectorRequests(): Uint8Array[] {
 }
 
 /** Steps as changes.c has them. */
-const [PUT, DELETE, APPLY, RECYCLE, INTERRUPT, DENY, ALLOW, FORGET_DENIED, PUT_FACT, DELETE_FACT] = [
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+const [PUT, DELETE, APPLY, RECYCLE, INTERRUPT, DENY, ALLOW, FORGET_DENIED, PUT_FACT, DELETE_FACT, RETELL] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
 ] as const;
-const STEPS = 10;
+const STEPS = 11;
 /** Kinds of records that a lookup is for. */
 const [REVOCATION, FACT] = [STEPS, 2 * STEPS] as const;
 
@@ -115,6 +115,7 @@ function stories(): number[][][] {
     [deny(5), put(1), deny(6), forget(5), forget(6), put(2), deny(7), [ALLOW, session, 0, 0, 0]],
     [putFact(2), putFact(1), [RECYCLE + FACT, session, 0, 3, 8], [INTERRUPT + FACT, session, 9, 0x83, 7]],
     [putFact(1), [DELETE_FACT, session, 0, 3, 0], [DELETE_FACT, session, 1, 3, 0]],
+    [deny(5), putFact(1), [RETELL + REVOCATION, session, 0, 0, 0], [RETELL + FACT, session, 0, 0, 0]],
   ];
 }
 
