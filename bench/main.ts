@@ -4,7 +4,12 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const BENCHES: Record<string, string> = { balance: 'balance/balance.ts', flood: 'flood/flood.ts', scale: 'scale.ts' };
+const BENCHES: Record<string, string> = {
+  balance: 'balance/balance.ts',
+  drain: 'drain/drain.ts',
+  flood: 'flood/flood.ts',
+  scale: 'scale.ts',
+};
 
 const [name = '', ...args] = process.argv.slice(2);
 const file = BENCHES[name];

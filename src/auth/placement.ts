@@ -10,7 +10,7 @@
  *     cookie hash   00 01 02 03   04 05 06 07   08 …
  *                   └ slot ────┘  └ shed rank ┘
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Limit, Shed } from '../abi.ts';
 
 /** A prime, so that every step through the slots meets each of them. */
@@ -82,67 +82,83 @@ export function isShed({ shed }: Pick<PlacedBackend, 'shed'>, hash: Uint8Array):
 /** Two rings of the same backends are equal, in whatever order these come. */
 export function buildRing(backends: readonly PlacedBackend[]): Ring {
   const placed = new Uint16Array(RING_SLOTS);
-  fill(placed, backends.filter(({ active, weight }) => active && weight > 0).map(chooserOf));
+  const choosers = backends.filter(({ active, weight }) => active && weight > 0);
+  fill(placed, choosers.sort(compareNames));
   const shedding = new Set(backends.filter(({ shed }) => shed > 0).map(({ id }) => id));
   return { placed, moved: nextNotShedding(placed, shedding) };
 }
 
-/** A backend while slots are given out. */
-interface Chooser {
-  readonly id: number;
-  readonly name: string;
-  readonly weight: number;
-  /** From one slot of its preference to the next, 1 to `RING_SLOTS` − 1. */
-  readonly step: number;
-  /** Its next preference. */
-  slot: number;
-  turns: number;
-  /** When it chooses next; the unit is a turn of a backend of weight 1. */
-  turnAt: number;
+function compareNames(a: PlacedBackend, b: PlacedBackend): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
-function chooserOf({ id, name, weight }: PlacedBackend): Chooser {
-  const digest = createHash('sha256').update(name).digest();
-  const slot = Number(digest.readBigUInt64BE(0) % BigInt(RING_SLOTS));
-  const step = 1 + Number(digest.readBigUInt64BE(8) % BigInt(RING_SLOTS - 1));
-  return { id, name, weight, step, slot, turns: 0, turnAt: 1 / weight };
-}
-
-function isBefore(a: Chooser, b: Chooser): boolean {
-  return a.turnAt < b.turnAt || (a.turnAt === b.turnAt && a.name < b.name);
-}
-
-/** The choosers are kept as a binary heap: whoever's turn it is stands at its top. */
-function fill(ring: Uint16Array, heap: Chooser[]): void {
-  heap.sort((a, b) => (isBefore(a, b) ? -1 : 1));
-  const next = heap[0];
-  if (next === undefined) return;
+/**
+ * Backends take turns: that of number i is due at 1/weight, 2/weight, …; of two that are due at once the first one by name goes first. Arrays of
+ * numbers, since this runs 65,537 times for each change of a backend, and the feed waits for it.
+ * @param backends by name
+ */
+function fill(ring: Uint16Array, backends: readonly PlacedBackend[]): void {
+  const count = backends.length;
+  if (count === 0) return;
+  const ids = Uint16Array.from(backends, ({ id }) => id);
+  const weights = Float64Array.from(backends, ({ weight }) => weight);
+  // The next preference of each, and from one to the next, 1 to RING_SLOTS - 1.
+  const slots = new Uint32Array(count);
+  const steps = new Uint32Array(count);
+  for (let i = 0; i < count; i++) {
+    const digest = hash('sha256', (backends[i] as PlacedBackend).name, 'buffer');
+    slots[i] = remainder(digest, 0, RING_SLOTS);
+    steps[i] = 1 + remainder(digest, 8, RING_SLOTS - 1);
+  }
+  const turns = new Uint32Array(count).fill(1);
+  const due = weights.map((weight) => 1 / weight);
+  // A binary heap of their numbers: whose turn it is stands at the top. Sorted, it is one.
+  const heap = Uint32Array.from(due.keys()).sort((a, b) => (due[a] as number) - (due[b] as number) || a - b);
   for (let taken = 0; taken < ring.length; taken++) {
-    const chooser = heap[0] as Chooser;
-    while (ring[chooser.slot] !== 0) chooser.slot = (chooser.slot + chooser.step) % ring.length;
-    ring[chooser.slot] = chooser.id;
-    chooser.turns += 1;
-    chooser.turnAt = (chooser.turns + 1) / chooser.weight;
-    sink(heap);
+    const chooser = heap[0] as number;
+    const step = steps[chooser] as number;
+    let slot = slots[chooser] as number;
+    while (ring[slot] !== 0) {
+      slot += step;
+      if (slot >= ring.length) slot -= ring.length;
+    }
+    slots[chooser] = slot;
+    ring[slot] = ids[chooser] as number;
+    const turn = (turns[chooser] as number) + 1;
+    turns[chooser] = turn;
+    due[chooser] = turn / (weights[chooser] as number);
+    sink(heap, due);
   }
 }
 
-/** Moves the top down to where it belongs. */
-function sink(heap: Chooser[]): void {
-  const moving = heap[0] as Chooser;
+/** Moves the top of the heap down to where it belongs. */
+function sink(heap: Uint32Array, due: Float64Array): void {
+  const moving = heap[0] as number;
+  const movingDue = due[moving] as number;
   let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    const left = heap[child];
-    if (left === undefined) break;
-    const right = heap[child + 1];
-    if (right !== undefined && isBefore(right, left)) child += 1;
-    const first = heap[child] as Chooser;
-    if (isBefore(moving, first)) break;
+  for (let child = 1; child < heap.length; child = 2 * at + 1) {
+    let first = heap[child] as number;
+    let firstDue = due[first] as number;
+    if (child + 1 < heap.length) {
+      const right = heap[child + 1] as number;
+      const rightDue = due[right] as number;
+      if (rightDue < firstDue || (rightDue === firstDue && right < first)) {
+        child += 1;
+        first = right;
+        firstDue = rightDue;
+      }
+    }
+    if (movingDue < firstDue || (movingDue === firstDue && moving < first)) break;
     heap[at] = first;
     at = child;
   }
   heap[at] = moving;
+}
+
+/** Of the 64 bits at `at`, big-endian. @param divisor at most 2^17 */
+function remainder(bytes: Buffer, at: number, divisor: number): number {
+  const high = bytes.readUInt32BE(at) % divisor;
+  return (high * (2 ** 32 % divisor) + bytes.readUInt32BE(at + 4)) % divisor;
 }
 
 /**
@@ -152,13 +168,16 @@ function sink(heap: Chooser[]): void {
  */
 export function nextNotShedding(placed: Uint16Array, shedding: ReadonlySet<number>): Uint16Array {
   const moved = new Uint16Array(placed.length);
+  const sheds = new Uint8Array(Limit.BACKENDS);
+  for (const id of shedding) sheds[id] = 1;
   let next = 0;
   // Backwards and twice, since what comes after the last slot is the first.
-  for (let i = 2 * placed.length - 1; i >= 0; i--) {
-    const slot = i % placed.length;
-    const id = placed[slot] as number;
-    if (!shedding.has(id)) next = id;
-    moved[slot] = next;
+  for (let turn = 0; turn < 2; turn++) {
+    for (let slot = placed.length - 1; slot >= 0; slot--) {
+      const id = placed[slot] as number;
+      if (sheds[id] === 0) next = id;
+      moved[slot] = next;
+    }
   }
   return moved;
 }
