@@ -75,6 +75,21 @@ test('up to the one store that switches, all is as before', async () => {
   }
 });
 
+test('in step is said once the backends that were set last are in force', async () => {
+  const { settings, table } = lab.datapath;
+  settings.inStepMs = 1;
+  const [first, second] = STATES.map((backends) =>
+    backends.map((one) => ({ ...one, name: `${one.id}`, weight: 1, shed: 0, state: 'active' as const })),
+  );
+  for (const backends of [first, second, first]) table.setBackends(backends ?? []);
+  table.markInStep(2);
+  expect(settings.inStepMs).toBe(1);
+  await lab.setBackends(STATES[1]);
+  expect(settings.inStepMs).toBe(2);
+  table.markInStep(3);
+  expect(settings.inStepMs).toBe(3);
+});
+
 test('answers that are made meanwhile are of one state or the other', { timeout: MILLISECONDS + 60_000 }, async () => {
   const asker = fork(fileURLToPath(new URL('stress/asker.ts', import.meta.url)), [
     `${lab.pins}/maps-${ABI_HASH}-${CAPACITY}`,
@@ -94,5 +109,26 @@ test('answers that are made meanwhile are of one state or the other', { timeout:
     expect(Object.keys(seen).sort(), JSON.stringify(seen)).toEqual([...ANSWERS]);
   } finally {
     asker.kill('SIGKILL');
+  }
+});
+
+test('a packet that takes long over one half finds it as it was, however fast switches follow one another', {
+  timeout: 120_000,
+}, async () => {
+  const script = fileURLToPath(new URL('stress/loiterer.ts', import.meta.url));
+  const loiterer = fork(script, [`${lab.pins}/maps-${ABI_HASH}-${CAPACITY}`, '20']);
+  try {
+    expect(await message(loiterer)).toBe('loitering');
+    let switches = 0;
+    let ended = false;
+    const end = message(loiterer).finally(() => {
+      ended = true;
+    });
+    // Each state is told from all others.
+    while (!ended) await lab.setBackends([{ id: 1, address: new Uint8Array(16), port: 1_000 + switches++ }]);
+    expect(await end).toMatchObject({ changed: 0 });
+    expect(switches).toBeGreaterThan(SWITCHES_MIN);
+  } finally {
+    loiterer.kill('SIGKILL');
   }
 });

@@ -2,14 +2,16 @@
  * Maps `backends` and `ring`, of two halves each: the ones that are not in force are written whole, then one store in the
  * settings switches both, so that no reply mixes two states. Imported by session-table.ts alone.
  */
+
+import { setTimeout as sleep } from 'node:timers/promises';
 import { backendLayout, Limit, ringSlotLayout } from '../../abi.ts';
 import { buildRing } from '../../auth/placement.ts';
 import type { Backend } from '../../sync/table.ts';
-import { SharedMemory } from './libc.ts';
+import { programsEnded, SharedMemory } from './libc.ts';
 import type { Settings } from './settings.ts';
 
-/** A half is rewritten while packets read the other; none takes this long. */
-const GRACE_MS = 20;
+/** Where the kernel doesn't tell when the last packet has left a half: hardly any takes so long. */
+const GRACE_MS = 100;
 const BACKENDS_BYTES = Limit.BACKENDS * backendLayout.size;
 const RING_BYTES = Limit.RING_SLOTS * ringSlotLayout.size;
 const SLOT_UNITS = ringSlotLayout.size / 2;
@@ -26,7 +28,10 @@ export class BackendHalves {
   readonly #backends: SharedMemory;
   readonly #ring: SharedMemory;
   #pending: readonly Backend[] | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  /** A packet may still read the half that is not in force. */
+  #isRead = false;
+  #isClosed = false;
+  #inStepMs: number | undefined;
 
   constructor(settings: Settings, { backends, ring }: BackendHalvesDescriptors) {
     this.#settings = settings;
@@ -37,20 +42,31 @@ export class BackendHalves {
   /** Takes effect at once, or, soon after another switch, when no packet reads the other half any more. */
   set(backends: readonly Backend[]): void {
     this.#pending = backends;
-    if (this.#timer === undefined) this.#switch();
+    if (!this.#isRead) this.#switch(backends);
   }
 
-  #switch(): void {
-    const backends = this.#pending;
-    this.#timer = undefined;
-    if (backends === undefined) return;
+  /** The table is in step as of then, as soon as the backends that were set last are in force. */
+  markInStep(monotonicMs: number): void {
+    if (this.#pending === undefined) this.#settings.inStepMs = monotonicMs;
+    else this.#inStepMs = monotonicMs;
+  }
+
+  #switch(backends: readonly Backend[]): void {
     this.#pending = undefined;
     const half = this.#settings.backendsHalf === 0 ? 1 : 0;
     this.#writeBackends(half, backends);
     this.#writeRing(half, backends);
     this.#settings.backendsHalf = half;
-    this.#timer = setTimeout(() => this.#switch(), GRACE_MS);
-    this.#timer.unref();
+    if (this.#inStepMs !== undefined) this.#settings.inStepMs = this.#inStepMs;
+    this.#inStepMs = undefined;
+    this.#isRead = true;
+    void this.#untilUnread();
+  }
+
+  async #untilUnread(): Promise<void> {
+    if (!(await programsEnded())) await sleep(GRACE_MS, undefined, { ref: false });
+    this.#isRead = false;
+    if (this.#pending !== undefined && !this.#isClosed) this.#switch(this.#pending);
   }
 
   #writeBackends(half: number, backends: readonly Backend[]): void {
@@ -80,7 +96,7 @@ export class BackendHalves {
   }
 
   close(): void {
-    clearTimeout(this.#timer);
+    this.#isClosed = true;
     for (const memory of [this.#backends, this.#ring]) memory.close();
   }
 }

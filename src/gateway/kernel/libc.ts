@@ -13,6 +13,7 @@ const c = {
   munmap: lib.func('int munmap(void *address, size_t length)'),
   madvise: lib.func('int madvise(uintptr_t address, size_t length, int advice)'),
   prctl: lib.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
+  syscall: lib.func('long syscall(long number, long command, unsigned int flags, int cpu)'),
   flock: lib.func('int flock(int fd, int operation)'),
   setns: lib.func('int setns(int fd, int type)'),
   socket: lib.func('int socket(int domain, int type, int protocol)'),
@@ -45,6 +46,23 @@ export class SharedMemory {
   close(): void {
     c.munmap(this.#address, this.buffer.byteLength);
   }
+}
+
+/** Of membarrier(2), which the C library has no call for. */
+const MEMBARRIER = process.arch === 'x64' ? 324 : 283;
+
+/**
+ * Resolves once every BPF program that handles a packet at this moment has come to its end: the kernel counts them as readers
+ * (RCU), and this call waits for all of those. Some 15 ms, on a thread of its own.
+ * @returns false where the kernel does not wait (built without it, CPUs with nohz_full): nothing is known then
+ */
+export function programsEnded(): Promise<boolean> {
+  const MEMBARRIER_CMD_GLOBAL = 1;
+  return new Promise((resolve) => {
+    c.syscall.async(MEMBARRIER, MEMBARRIER_CMD_GLOBAL, 0, 0, (error: unknown, result: unknown) =>
+      resolve(!error && Number(result) === 0),
+    );
+  });
 }
 
 /** From now on this process maps nothing in pages of 2 MB. @returns false where the kernel doesn't know of that */

@@ -265,7 +265,7 @@ export class KernelSessionTable implements SessionTable {
   }
 
   markInStep(monotonicMs: number): void {
-    this.#settings.inStepMs = monotonicMs;
+    this.#backends.markInStep(monotonicMs);
   }
 
   #count(field: keyof typeof tableCountsLayout.offset): number {

@@ -110,7 +110,8 @@ export class Settings {
     return this.#word(at.backendsHalf) === 1 ? 1 : 0;
   }
   set backendsHalf(value: 0 | 1) {
-    this.#words[at.backendsHalf / 4] = value;
+    // What the half holds was written before: processors that show stores in another order (arm64) keep to this one.
+    Atomics.store(this.#words, at.backendsHalf / 4, value);
   }
 
   close(): void {
