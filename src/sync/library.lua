@@ -378,8 +378,11 @@ register('session_deny', {'cookie hash', 'until'}, function(keys, args)
     return 'cookie hash: found other text, allowed: 32 hexadecimal digits in lower case'
   end
   local wrong = integer('until', args[2], 0, TIME_MAX_MS) or key_type(keys[1], 'zset')
-  if wrong or args[2] == '0' or redis.call('ZSCORE', keys[1], args[1]) then return wrong end
-  local count = redis.call('ZCOUNT', keys[1], decimal(now_ms()), '+inf')
+  if wrong or args[2] == '0' then return wrong end
+  local now = now_ms()
+  -- One that has ended is no longer among those that are counted.
+  if tonumber(redis.call('ZSCORE', keys[1], args[1]) or 0) > now then return nil end
+  local count = redis.call('ZCOUNT', keys[1], '(' .. decimal(now), '+inf')
   if count >= DENIED_MAX then
     return string.format('found %d denied sessions already, allowed: at most %d', count, DENIED_MAX)
   end

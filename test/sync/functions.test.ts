@@ -345,6 +345,9 @@ describe('session_deny, among all revocations', () => {
       'found 262144 denied sessions already, allowed: at most 262144',
     );
     expect(await redis.zscore('gateway:denied', cookieHash('b'))).toBeNull();
+    // One that has just ended and is still there would be one too many, too.
+    await redis.zadd('gateway:denied', Date.now() - 1_000, cookieHash('c'));
+    await expect(functions.sessionDeny(cookieHash('c'), 253_402_300_799_999)).rejects.toThrow('at most 262144');
     await functions.sessionDeny(cookieHash('a'), 253_402_300_799_998);
     await functions.sessionDeny(cookieHash('a'), 0);
     await functions.sessionDeny(cookieHash('b'), 253_402_300_799_999);
