@@ -3,7 +3,7 @@
  * revocations; sessions are too many to tell. May be imported by src/gateway only.
  */
 import { FACTS_MAX } from '../sync/limits.ts';
-import type { Backend, FlushCounts, SessionTable, Version } from '../sync/table.ts';
+import type { Backend, FlushCounts, Room, SessionTable, Version } from '../sync/table.ts';
 import type { Events } from './events.ts';
 import { EVENT_NAMES_MAX, type GatewayEvent } from './ports.ts';
 
@@ -31,6 +31,14 @@ export class ObservedTable implements SessionTable {
 
   get hasGarbage(): boolean {
     return this.#table.hasGarbage;
+  }
+
+  get deniedRoom(): Room {
+    return this.#table.deniedRoom;
+  }
+
+  get factsRoom(): Room {
+    return this.#table.factsRoom;
   }
 
   put(hash: string, version: Version, expiresMs: number, backendId: number): void {

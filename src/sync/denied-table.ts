@@ -21,6 +21,8 @@ export interface DeniedTableParts {
   readonly pageSize: number;
   /** Carries out what is queued in the table. */
   readonly flush: () => void;
+  /** It is read from its beginning. */
+  readonly begun: () => void;
   /** It can be read, or not and why. */
   readonly readable: (why: SyncError | null) => void;
 }
@@ -53,7 +55,7 @@ export class DeniedTable implements RedisTable {
   }
 
   apply(replies: readonly unknown[], first: boolean): boolean {
-    const { table, problems, runtime, flush, readable } = this.#parts;
+    const { table, problems, runtime, flush, begun, readable } = this.#parts;
     const page = replies[0];
     if (!Array.isArray(page) || page.length === 0) {
       throw new SyncError('REDIS_REPLY', 'a page of revoked sessions: found no list');
@@ -62,6 +64,7 @@ export class DeniedTable implements RedisTable {
       this.#entries = 0;
       this.#malformed = 0;
       table.beginDenied();
+      begun();
     }
     for (let i = 1; i + 1 < page.length; i += 2) {
       const member = page[i] as Buffer;
@@ -78,9 +81,9 @@ export class DeniedTable implements RedisTable {
     if (over) {
       table.endDenied();
       this.#last = { entries: this.#entries, malformed: this.#malformed, timeMs: runtime.wallMs() };
-      readable(null);
     }
     flush();
+    if (over) readable(null);
     return over;
   }
 

@@ -19,6 +19,8 @@ export interface FactsTableParts {
   readonly runtime: Runtime;
   /** Carries out what is queued in the table. */
   readonly flush: () => void;
+  /** They are read from their beginning. */
+  readonly begun: () => void;
   /** They can be read, or not and why. */
   readonly readable: (why: SyncError | null) => void;
 }
@@ -59,11 +61,12 @@ export class FactsTable implements RedisTable {
   }
 
   apply(replies: readonly unknown[]): boolean {
-    const { table, runtime, flush, readable } = this.#parts;
+    const { table, runtime, flush, begun, readable } = this.#parts;
     const ids = byName(replies[0]);
     let entries = 0;
     let malformed = 0;
     table.beginFacts();
+    begun();
     // Sorted, so that of too many every gateway that reads them holds the same ones.
     for (const [name, value] of [...byName(replies[1])].sort(([a], [b]) => (a < b ? -1 : 1))) {
       if (this.#put(name, value, ids.get(name))) entries += 1;
@@ -71,8 +74,8 @@ export class FactsTable implements RedisTable {
     }
     table.endFacts();
     this.#last = { entries, malformed, timeMs: runtime.wallMs() };
-    readable(null);
     flush();
+    readable(null);
     return true;
   }
 

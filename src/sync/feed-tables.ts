@@ -82,6 +82,11 @@ export class FeedTables {
     return this.#read.wait(wanted, signal);
   }
 
+  /** This one is read again. */
+  wantAgain(table: RedisTable): void {
+    for (const one of this.#all) if (one.table === table) want(one);
+  }
+
   /** All that was to be read again was read. */
   get complete(): boolean {
     return this.#all.every(({ wanted, underWay }) => !wanted && !underWay);

@@ -23,6 +23,7 @@ import {
   parseStreamInfo,
   type StreamInfo,
 } from './position.ts';
+import type { RedisTable } from './redis-table.ts';
 import type { RedisTarget } from './redis-target.ts';
 import { Backoff, type Runtime, sleep } from './runtime.ts';
 import { STREAM_SCRIPT } from './scripts.ts';
@@ -150,6 +151,11 @@ export class Feed {
       if (!over) this.#hurried -= 1;
       over = true;
     };
+  }
+
+  /** This table is read again. */
+  reread(table: RedisTable): void {
+    this.#tables.wantAgain(table);
   }
 
   /** Resolves once the tables were read again, or could not be. @throws the signal's reason */

@@ -192,6 +192,11 @@ export class Notifications implements SnapshotSource {
     await Promise.all(all.map(({ done }) => done));
   }
 
+  /** This table is read again. */
+  reread(table: RedisTable): void {
+    for (const one of this.#tables) if (one.table === table) one.reread.want();
+  }
+
   async open(signal: AbortSignal): Promise<Snapshot> {
     while (!this.#connected) await this.#allConnected.wait(null, signal);
     this.#snapshots += 1;

@@ -28,7 +28,9 @@ import type { GapKind } from './position.ts';
 import { Problems } from './problems.ts';
 import { Records } from './records.ts';
 import type { RedisConfig } from './redis-options.ts';
+import type { RedisTable } from './redis-table.ts';
 import { type RedisTarget, redisTarget } from './redis-target.ts';
+import { Refused } from './refused.ts';
 import { RESYNC_REASONS, Resync, type ResyncProgress, type ResyncReason } from './resync.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
 import type { BackendSource } from './session-forms.ts';
@@ -68,6 +70,8 @@ export type TableLoss = 'clock-set-back';
 interface Follower {
   readonly connected: boolean;
   readonly connections: number;
+  /** Reads one of the small tables again. */
+  reread(table: RedisTable): void;
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -89,6 +93,8 @@ export class Sync {
   readonly #failures: FailureLog;
   readonly #backends = new KnownBackends();
   readonly #tables: { readonly backends: BackendsTable; readonly denied: DeniedTable; readonly facts: FactsTable };
+  readonly #refusedDenied: Refused;
+  readonly #refusedFacts: Refused;
   readonly #records: Records;
   readonly #following: Following;
   readonly #resync: Resync;
@@ -133,6 +139,9 @@ export class Sync {
     this.#faultLog = new FaultLog(runtime, log);
     const parts = { table, backends: this.#backends, problems: this.#problems };
     this.#records = new Records({ ...parts, ...sessions });
+    const { roomResyncGapMinMs, roomResyncGapMaxMs } = tuning;
+    this.#refusedDenied = new Refused(runtime, roomResyncGapMinMs, roomResyncGapMaxMs);
+    this.#refusedFacts = new Refused(runtime, roomResyncGapMinMs, roomResyncGapMaxMs);
     this.#tables = this.#newTables(parts, tuning);
     const redis = redisTarget(options.redis, runtime);
     this.#following =
@@ -220,18 +229,30 @@ export class Sync {
     const { names } = this.#options;
     const common = { ...parts, runtime: this.#runtime, flush: () => this.#flush() };
     const readable =
-      (event: string) =>
+      (event: string, refused: Refused) =>
       (why: SyncError | null): void => {
-        if (why === null) this.#failures.over(event);
-        else this.#failures.note(event, why);
+        if (why === null) {
+          this.#failures.over(event);
+          refused.ended();
+        } else this.#failures.note(event, why);
       };
+    const [refusedDenied, refusedFacts] = [this.#refusedDenied, this.#refusedFacts];
     return {
       backends: new BackendsTable(names, {
         read: (table, ids) => this.#setBackends(table, ids),
         unreadable: (error) => this.#backendsUnreadable(error),
       }),
-      denied: new DeniedTable(names, { ...common, pageSize: deniedPageSize, readable: readable('denied-unreadable') }),
-      facts: new FactsTable(names, { ...common, readable: readable('facts-unreadable') }),
+      denied: new DeniedTable(names, {
+        ...common,
+        pageSize: deniedPageSize,
+        begun: () => refusedDenied.begun(),
+        readable: readable('denied-unreadable', refusedDenied),
+      }),
+      facts: new FactsTable(names, {
+        ...common,
+        begun: () => refusedFacts.begun(),
+        readable: readable('facts-unreadable', refusedFacts),
+      }),
     };
   }
 
@@ -375,12 +396,17 @@ export class Sync {
       if (this.#refused > 0 && room > 0) this.#resync.roomAtOnce();
     }
     if (this.#refused > 0 && room >= this.#refused) this.#resync.hurryRoom();
+    const { follower } = this.#following;
+    if (this.#refusedDenied.isDue(this.#table.deniedRoom)) follower.reread(this.#tables.denied);
+    if (this.#refusedFacts.isDue(this.#table.factsRoom)) follower.reread(this.#tables.facts);
     this.#problems.report();
   }
 
-  /** Sessions that found the table full would find a place now, or soon. While it is full, it holds what it can, and that is in step. */
+  /** What found the table full would find a place now, or soon. While it is full, it holds what it can, and that is in step. */
   #lacks(): boolean {
-    return this.#refused > 0 && (this.#table.room > 0 || this.#table.hasGarbage);
+    const { room, hasGarbage, deniedRoom, factsRoom } = this.#table;
+    if (this.#refused > 0 && (room > 0 || hasGarbage)) return true;
+    return this.#refusedDenied.lack(deniedRoom) || this.#refusedFacts.lack(factsRoom);
   }
 
   #markInStep(monotonicMs: number): void {
@@ -394,6 +420,8 @@ export class Sync {
     this.#problems.count('table-full', counts.refused);
     this.#problems.count('denied-full', counts.deniedRefused);
     this.#problems.count('facts-full', counts.factsRefused);
+    this.#refusedDenied.note(counts.deniedRefused);
+    this.#refusedFacts.note(counts.factsRefused);
     this.#refused += counts.refused;
     this.#refusedSinceBegin += counts.refused;
     this.#problems.report();

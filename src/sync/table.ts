@@ -65,6 +65,14 @@ export interface Backend {
   readonly shed: number;
 }
 
+/** For records of one kind. */
+export interface Room {
+  /** Places for new ones. What is dead and not collected yet takes one too. */
+  readonly free: number;
+  /** Whether records that a telling left behind may still take places, which they will give up soon. */
+  readonly hasGarbage: boolean;
+}
+
 export interface SessionTable {
   /**
    * Queues a session. `version` is read during the call; the caller writes the same object again afterwards.
@@ -95,6 +103,8 @@ export interface SessionTable {
   readonly room: number;
   /** Whether records that a generation left behind may still take places, which they will give up soon. */
   readonly hasGarbage: boolean;
+  readonly deniedRoom: Room;
+  readonly factsRoom: Room;
 
   /** From now on sessions are stored under the next generation; lookups still take both. */
   beginGeneration(): void;

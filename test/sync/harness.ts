@@ -49,6 +49,7 @@ export const TEST_TUNING: Partial<Tuning> = {
   backoffMinMs: 20,
   backoffMaxMs: 100,
   backendsResyncGapMs: 100,
+  roomResyncGapMinMs: 100,
 };
 
 export function newSync(

@@ -1,7 +1,14 @@
 /**
  * The session table's port in memory, as the kernel keeps it (bpf/abi.h): what the tests compare with Redis.
  */
-import { type Backend, type FlushCounts, noChanges, type SessionTable, type Version } from '../../src/sync/table.ts';
+import {
+  type Backend,
+  type FlushCounts,
+  noChanges,
+  type Room,
+  type SessionTable,
+  type Version,
+} from '../../src/sync/table.ts';
 
 export interface HeldSession {
   readonly ms: number;
@@ -156,6 +163,16 @@ export class MemoryTable implements SessionTable {
 
   get hasGarbage(): boolean {
     return [...this.held.values()].some(({ generation }) => generation < this.#current);
+  }
+
+  get deniedRoom(): Room {
+    const hasGarbage = [...this.#revocations.values()].some((one) => one.generation < this.#deniedTelling.current);
+    return { free: this.#capacity.denied - this.#revocations.size, hasGarbage };
+  }
+
+  get factsRoom(): Room {
+    const hasGarbage = [...this.#facts.values()].some((one) => one.generation < this.#factsTelling.current);
+    return { free: this.#capacity.facts - this.#facts.size, hasGarbage };
   }
 
   beginGeneration(): void {

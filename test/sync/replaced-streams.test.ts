@@ -394,6 +394,7 @@ describe('what the rule cannot see', () => {
       runtime: systemRuntime,
       pageSize: 10,
       flush: nothing,
+      begun: nothing,
       readable: nothing,
     };
     const tables = {

@@ -227,6 +227,41 @@ describe.each(['stream', 'notifications'] as const)('followed by %s', (from) => 
     expect([...factsIn(started.table).values()]).toEqual([`new as of ${id}`]);
   });
 
+  it('what found the table full comes in once there is room', async () => {
+    const table = new WatchedTable({ denied: 3, facts: 2 });
+    const denied = ['a', 'b', 'c', 'd'].map(cookieHash);
+    for (const hash of denied) await functions.sessionDeny(hash, FOR_GOOD);
+    for (const name of ['a', 'b', 'c']) await functions.factSet(name, 'v');
+    const started = await start({ table });
+    expect([started.table.denied().size, started.table.factNames().length]).toEqual([3, 2]);
+    for (const hash of denied.slice(0, 2)) await functions.sessionDeny(hash, 0);
+    await functions.factRemove('a');
+    await until('in', () => {
+      table.collect();
+      return table.denied().size === 2 && table.fact(cookieHash('c')) !== undefined;
+    });
+    await expectEqual(started);
+  });
+
+  it('others than before come in where what is dead took their places, and until then nothing is in step', async () => {
+    const table = new WatchedTable({ denied: 3, facts: 3 });
+    for (const name of ['a', 'b']) {
+      await functions.sessionDeny(cookieHash(name), FOR_GOOD);
+      await functions.factSet(name, 'v');
+    }
+    const started = await start({ table });
+    await expectEqual(started);
+    const multi = redis.multi().del(DENIED, FACTS);
+    for (const name of ['c', 'd']) multi.zadd(DENIED, FOR_GOOD, cookieHash(name)).hset(FACTS, name, 'v');
+    if (from === 'stream') multi.xadd(FEED, '*', 'op', 'denied').xadd(FEED, '*', 'op', 'fact');
+    await multi.exec();
+    await until('told anew', () => table.denied().size === 1 && table.factNames().length === 1);
+    expect(started.sync.status().state).toBe('resyncing');
+    table.collect();
+    await expectEqual(started);
+    expect(table.denied().size).toBe(2);
+  });
+
   it('a table that is deleted allows all again', async () => {
     for (let i = 0; i < 40; i++) await functions.sessionDeny(cookieHash(`s${i}`), FOR_GOOD);
     await functions.factSet('a', 'x');

@@ -18,7 +18,14 @@ import {
   tableCountsLayout,
   Wire,
 } from '../../abi.ts';
-import { type Backend, type FlushCounts, noChanges, type SessionTable, type Version } from '../../sync/table.ts';
+import {
+  type Backend,
+  type FlushCounts,
+  noChanges,
+  type Room,
+  type SessionTable,
+  type Version,
+} from '../../sync/table.ts';
 import { BackendHalves, type BackendHalvesDescriptors } from './backend-halves.ts';
 import { ContextRunner, mapLookup } from './libbpf.ts';
 import { SharedMemory } from './libc.ts';
@@ -97,7 +104,9 @@ export class KernelSessionTable implements SessionTable {
   #factsGeneration: number;
   #commits = 0;
   #sweptCommits = 0;
-  #fullAtCommit: (() => void) | undefined;
+  #fullAtCommit: ((of: Collected) => void) | undefined;
+  /** How often all revocations, and all facts, were told anew, and up to which telling what was left behind is collected. */
+  readonly #tellings = { denied: { ended: 0, swept: 0 }, fact: { ended: 0, swept: 0 } };
 
   constructor(settings: Settings, { capacity, ...descriptors }: SessionTableParts) {
     this.#settings = settings;
@@ -216,11 +225,11 @@ export class KernelSessionTable implements SessionTable {
     this.#settings.generation = this.#generation;
     this.#settings.ready = true;
     this.#commits += 1;
-    if (this.room === 0) this.#fullAtCommit?.();
+    if (this.room === 0) this.#fullAtCommit?.('session');
   }
 
-  /** @param callback called where a generation comes into force in a full table: what it left behind takes others' places */
-  onFullAtCommit(callback: () => void): void {
+  /** @param callback called where a generation comes into force in a full map: what it left behind takes others' places */
+  onFullAtCommit(callback: (of: Collected) => void): void {
     this.#fullAtCommit = callback;
   }
 
@@ -247,6 +256,8 @@ export class KernelSessionTable implements SessionTable {
   endDenied(): void {
     this.#run();
     this.#settings.deniedGeneration = this.#deniedGeneration;
+    this.#tellings.denied.ended += 1;
+    if (this.deniedRoom.free === 0) this.#fullAtCommit?.('denied');
   }
 
   beginFacts(): void {
@@ -258,6 +269,30 @@ export class KernelSessionTable implements SessionTable {
   endFacts(): void {
     this.#run();
     this.#settings.factsGeneration = this.#factsGeneration;
+    this.#tellings.fact.ended += 1;
+    if (this.factsRoom.free === 0) this.#fullAtCommit?.('fact');
+  }
+
+  tellings(of: 'denied' | 'fact'): number {
+    return this.#tellings[of].ended;
+  }
+
+  /** A walk that began when there had been so many tellings has collected what those left behind. */
+  sweptTellings(of: 'denied' | 'fact', ended: number): void {
+    this.#tellings[of].swept = ended;
+  }
+
+  get deniedRoom(): Room {
+    return this.#roomOf('denied', Limit.DENIED - this.deniedEntries);
+  }
+
+  get factsRoom(): Room {
+    return this.#roomOf('fact', Limit.FACTS - this.factEntries);
+  }
+
+  #roomOf(of: 'denied' | 'fact', free: number): Room {
+    const { ended, swept } = this.#tellings[of];
+    return { free: Math.max(0, free), hasGarbage: swept < ended };
   }
 
   setBackends(backends: readonly Backend[]): void {

@@ -94,6 +94,8 @@ export class Sweeper {
   #at: Collected = 'session';
   /** Generations that had come into force when the walk began. */
   #commitsAtFirst = 0;
+  /** Tellings that had come to their end then. */
+  readonly #tellingsAtFirst = { denied: 0, fact: 0 };
   /** Sessions may have been refused for want of the places that this walk frees: it takes half of a core. */
   #urgent = false;
   #timer: NodeJS.Timeout | undefined;
@@ -131,29 +133,35 @@ export class Sweeper {
       latestMs = nowMs;
       const end = this.step(nowMs);
       const endedMs = performance.now();
-      if (!this.#table.hasGarbage) this.#urgent = false;
+      if (!this.#hasGarbage) this.#urgent = false;
       let pauseMs = Math.max(PAUSE_MIN_MS, PAUSE_FACTOR * (endedMs - startedMs));
       if (this.#urgent) {
         pauseMs = endedMs - startedMs;
-      } else if (end && !this.#table.hasGarbage) {
+      } else if (end && !this.#hasGarbage) {
         pauseMs = Math.max(pauseMs, walkStartedMs + WALK_MIN_MS - endedMs);
         walkStartedMs = endedMs + pauseMs;
       }
       this.#timer = setTimeout(tick, pauseMs);
     };
     this.#timer = setTimeout(tick, PAUSE_MIN_MS);
-    this.#table.onFullAtCommit(() => {
+    this.#table.onFullAtCommit((of) => {
       this.#urgent = true;
-      this.#restart();
+      this.#restart(of);
       clearTimeout(this.#timer);
       this.#timer = setTimeout(tick, 0);
     });
   }
 
-  #restart(): void {
-    this.#at = 'session';
-    this.#walks.session.restart();
-    this.#counting.fill(0);
+  /** Goes on with this map, from its beginning. A walk through the sessions that is left for it is taken up again where it was. */
+  #restart(of: Collected): void {
+    this.#at = of;
+    this.#walks[of].restart();
+    if (of === 'session') this.#counting.fill(0);
+  }
+
+  get #hasGarbage(): boolean {
+    const { hasGarbage, deniedRoom, factsRoom } = this.#table;
+    return hasGarbage || deniedRoom.hasGarbage || factsRoom.hasGarbage;
   }
 
   stop(): void {
@@ -177,11 +185,16 @@ export class Sweeper {
         this.#at = 'session';
     }
     // Most gateways have none of these.
-    if (this.#at === 'denied' && this.#table.deniedEntries === 0) this.#at = 'fact';
-    if (this.#at === 'fact' && this.#table.factEntries === 0) this.#at = 'session';
+    if (this.#at === 'denied' && this.#table.deniedEntries === 0) this.#skip('denied', 'fact');
+    if (this.#at === 'fact' && this.#table.factEntries === 0) this.#skip('fact', 'session');
     if (this.#at !== 'session') return false;
     this.counts.walks += 1;
     return true;
+  }
+
+  #skip(empty: 'denied' | 'fact', next: Collected): void {
+    this.#table.sweptTellings(empty, this.#table.tellings(empty));
+    this.#at = next;
   }
 
   #stepSessions(nowMs: number): boolean {
@@ -216,6 +229,7 @@ export class Sweeper {
 
   #stepDenied(nowMs: number): boolean {
     const walk = this.#walks.denied;
+    if (walk.atStart) this.#tellingsAtFirst.denied = this.#table.tellings('denied');
     const { count, end } = walk.next();
     const { values } = walk;
     const { deniedGeneration } = this.#settings;
@@ -231,11 +245,13 @@ export class Sweeper {
       }
     }
     this.#table.flush();
+    if (end) this.#table.sweptTellings('denied', this.#tellingsAtFirst.denied);
     return end;
   }
 
   #stepFacts(): boolean {
     const walk = this.#walks.fact;
+    if (walk.atStart) this.#tellingsAtFirst.fact = this.#table.tellings('fact');
     const { count, end } = walk.next();
     const { factsGeneration } = this.#settings;
     for (let i = 0; i < count; i++) {
@@ -243,6 +259,7 @@ export class Sweeper {
       if (generation < factsGeneration) this.#table.collect('fact', walk.keyOf(i), walk.valueOf(i));
     }
     this.#table.flush();
+    if (end) this.#table.sweptTellings('fact', this.#tellingsAtFirst.fact);
     return end;
   }
 }

@@ -399,6 +399,7 @@ describe('revocations', () => {
     table.deny(hashAt(7), FOREVER_MS);
     expect(table.flush()).toMatchObject({ denied: 1, deniedRefused: 2 });
     expect(table.deniedRefused).toBe(2);
+    expect(table.deniedRoom).toEqual({ free: 0, hasGarbage: false });
     expect([denied(0xee), isFlagged(0xee)]).toEqual([undefined, false]);
     sweep(1_000);
     expect(table.deniedEntries).toBe(1);
@@ -452,8 +453,10 @@ describe('facts', () => {
     table.endFacts();
     hash.writeUInt32LE(0);
     expect([fact(1), fact(2), table.findFact(hash)]).toEqual(['one again', undefined, undefined]);
+    expect(table.factsRoom).toEqual({ free: 0, hasGarbage: true });
     sweep(0);
     expect(table.factEntries).toBe(1);
+    expect(table.factsRoom).toEqual({ free: Limit.FACTS - 1, hasGarbage: false });
   });
 
   test('of more than 24 bytes are refused', () => {
