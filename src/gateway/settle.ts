@@ -39,7 +39,7 @@ export interface SettleOptions {
 export interface SettleProgress {
   /** From 1 on. */
   readonly pass: number;
-  /** How far this pass is, 0 to 1, about. */
+  /** How far this pass is, over 0 to 1; 1 when it ends. */
   readonly part: number;
   /** Since the start. */
   readonly moved: number;
@@ -113,7 +113,6 @@ export class Settle {
   async #pass(pass: number): Promise<number> {
     const { redis, runtime, sessions } = this.#parts;
     const { onProgress, signal } = this.#options;
-    const keys = Number(await redis.dbsize());
     this.#counts.staying = 0;
     let found = 0;
     let askedMs = runtime.monotonicMs();
@@ -125,7 +124,7 @@ export class Settle {
         found += await this.#settle(stored.slice(at, at + BATCH_MAX));
         this.#stopIfAsked();
       }
-      onProgress?.({ pass, part: Math.min(1, page.keysPassed / Math.max(1, keys)), moved: this.#counts.moved });
+      onProgress?.({ pass, part: page.part, moved: this.#counts.moved });
       // Redis has half of the time for others.
       await sleep(runtime, tookMs, signal);
       askedMs = runtime.monotonicMs();

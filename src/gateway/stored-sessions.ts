@@ -22,24 +22,37 @@ export interface StoredSession {
 export interface SessionPage {
   /** Those that name a backend; others are left out. One may come twice, as with SCAN. */
   readonly sessions: readonly StoredSession[];
-  /** About how many keys of the database have been passed. */
-  readonly keysPassed: number;
+  /** Which part of the keys in Redis has been passed, over 0 to 1; 1 on the last page, and on no other. */
+  readonly part: number;
 }
 
 /** Every session that is stored all the while comes at least once. @throws what ioredis throws */
 export async function* storedSessions(client: Redis | Cluster, options: SessionsOptions): AsyncGenerator<SessionPage> {
   const nodes = client instanceof Cluster ? client.nodes('master') : [client];
-  let keysPassed = 0;
-  for (const node of nodes) {
+  for (const [at, node] of nodes.entries()) {
     let cursor = CURSOR_START;
     do {
       const args = pageArguments(options, cursor, PAGE_SIZE);
       const page = asPage(await node.callBuffer('EVAL_RO', PAGE_SCRIPT.text, 0, ...args));
       cursor = String(page[0]);
-      keysPassed += PAGE_SIZE;
-      yield { sessions: sessionsOf(page, options), keysPassed };
+      yield { sessions: sessionsOf(page, options), part: (at + partPassed(cursor)) / nodes.length };
     } while (cursor !== CURSOR_START);
   }
+}
+
+/**
+ * SCAN goes through the buckets of a table of 2^n by counting up the cursor with its bits in reverse order (Redis, dictScan):
+ * turned round, it is the part of the table that is behind it, whatever n is and becomes meanwhile.
+ */
+function partPassed(cursor: string): number {
+  if (cursor === CURSOR_START) return 1;
+  let part = 0;
+  let weight = 1;
+  for (let rest = BigInt(cursor); rest > 0n; rest >>= 1n) {
+    weight /= 2;
+    if (rest & 1n) part += weight;
+  }
+  return part;
 }
 
 function sessionsOf(page: readonly unknown[], { prefix, backend: form }: SessionsOptions): StoredSession[] {
