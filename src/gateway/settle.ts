@@ -18,7 +18,7 @@ import { failure } from './errors.ts';
 import { PresentAnswers } from './present-answers.ts';
 import { type StoredSession, storedSessions } from './stored-sessions.ts';
 
-/** Sessions in one transaction, for which Redis does nothing else: about 5 ms. */
+/** Sessions in one transaction, for which Redis does nothing else: about 5 ms. Never more than a second's worth of the rate. */
 const BATCH_MAX = 100;
 /** Of one transaction, before the backends are said to change all the time. */
 const TRIES_MAX = 20;
@@ -32,7 +32,7 @@ export interface SettleOptions {
   readonly dryRun: boolean;
   /** Ends it after the batch that is under way. */
   readonly signal: AbortSignal;
-  /** Told after each page. */
+  /** Told after each page, and after each transaction within one. */
   readonly onProgress?: (progress: SettleProgress) => void;
 }
 
@@ -112,19 +112,25 @@ export class Settle {
   /** @returns how many sessions were found to move */
   async #pass(pass: number): Promise<number> {
     const { redis, runtime, sessions } = this.#parts;
-    const { onProgress, signal } = this.#options;
+    const { onProgress, signal, rate } = this.#options;
+    const tell = (part: number): void => onProgress?.({ pass, part, moved: this.#counts.moved });
+    const batchSize = Math.min(BATCH_MAX, rate);
     this.#counts.staying = 0;
     let found = 0;
+    let passed = 0;
     let askedMs = runtime.monotonicMs();
     for await (const page of storedSessions(redis, sessions)) {
       const tookMs = runtime.monotonicMs() - askedMs;
       this.#stopIfAsked();
       const stored = page.sessions.filter(({ backend }) => backend.equals(this.#nameBytes));
-      for (let at = 0; at < stored.length; at += BATCH_MAX) {
-        found += await this.#settle(stored.slice(at, at + BATCH_MAX));
+      for (let at = 0; at < stored.length; at += batchSize) {
+        const batch = stored.slice(at, at + batchSize);
+        found += await this.#settle(batch);
         this.#stopIfAsked();
+        tell(passed + ((page.part - passed) * (at + batch.length)) / stored.length);
       }
-      onProgress?.({ pass, part: page.part, moved: this.#counts.moved });
+      passed = page.part;
+      tell(passed);
       // Redis has half of the time for others.
       await sleep(runtime, tookMs, signal);
       askedMs = runtime.monotonicMs();
