@@ -302,12 +302,23 @@ local function check_address(keys, backend_name, address)
   end)
 end
 
+local function has_weight(_, backend)
+  return backend.weight == nil or (type(backend.weight) == 'number' and backend.weight > 0)
+end
+
 -- With no weight at all there would be no place for anyone.
 local function check_weight(keys, backend_name)
-  local is_weighted = among_others(keys, backend_name, function(_, other)
-    return other.weight == nil or (type(other.weight) == 'number' and other.weight > 0)
-  end)
-  if not is_weighted then return 'weight: found 0 for all backends, allowed: over 0 for at least one' end
+  if not among_others(keys, backend_name, has_weight) then
+    return 'weight: found 0 for all backends, allowed: over 0 for at least one'
+  end
+end
+
+-- The same for those that are left, if any, when a backend goes.
+local function check_rest(keys, backend_name)
+  if redis.call('HEXISTS', keys[1], backend_name) == 0 or among_others(keys, backend_name, has_weight) then return nil end
+  if among_others(keys, backend_name, function() return true end) then
+    return 'weight: found 0 for all that would be left, allowed: over 0 for at least one'
+  end
 end
 
 -- Always in the same order; fields that this version doesn't know are kept.
@@ -364,6 +375,7 @@ end)
 -- The id stays on record.
 register('backend_remove', {'name'}, function(keys, args)
   return name('name', args[1]) or key_ends('backends', keys[1], 'backends') or key_type(keys[1], 'hash')
+    or check_rest(keys, args[1])
 end, function(keys, args)
   if redis.call('HEXISTS', keys[1], args[1]) == 0 then return {0, 'gone'} end
   local id = append(keys[2], 'op', 'backends')

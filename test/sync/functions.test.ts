@@ -310,6 +310,19 @@ describe('backend_remove', () => {
     expect(await functions.backendRemove('web-1')).toEqual({ done: false, why: 'gone' });
     expect(await feed()).toHaveLength(2);
   });
+
+  it('refuses to leave only backends with a weight of 0', async () => {
+    await functions.backendPatch('web-1', { id: 1, address: '10.0.0.1:80' });
+    await functions.backendPatch('web-2', { id: 2, address: '10.0.0.2:80', weight: 0 });
+    const before = await dump();
+    const wrong = 'weight: found 0 for all that would be left, allowed: over 0 for at least one';
+    await expect(functions.backendRemove('web-1')).rejects.toThrow(wrong);
+    expect(await dump()).toBe(before);
+    expect(await functions.backendRemove('web-9')).toMatchObject({ done: false });
+    // The one with a weight stays when the other goes, and the last may go.
+    expect(await functions.backendRemove('web-2')).toMatchObject({ done: true });
+    expect(await functions.backendRemove('web-1')).toMatchObject({ done: true });
+  });
 });
 
 describe('session_deny', () => {
