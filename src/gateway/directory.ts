@@ -250,7 +250,7 @@ export class RedisDirectory implements Directory {
     if (!this.#upToDate.has(redis)) {
       await installEverywhere(redis).catch((error: unknown) => {
         // A user who may call functions and not load them needs no more than that they are there.
-        if (!(error instanceof SyncError) || error.code !== 'REDIS_REFUSED') throw error;
+        if (!(error instanceof SyncError) || !error.message.includes('NOPERM')) throw error;
       });
       this.#upToDate.add(redis);
     }
@@ -339,7 +339,10 @@ export class RedisDirectory implements Directory {
     if (isReply || code === 'REDIS_REFUSED' || code === 'REDIS_REPLY' || code === 'REDIS_TOO_OLD') {
       return failure('REDIS_REFUSED', { url, reason: reasonOf(cause) }, cause);
     }
-    return failure('REDIS_UNREACHABLE', { url, reason: reasonOf(cause) }, cause);
+    // A call of the library that was sent and not answered.
+    const isOpen = code === 'REDIS_CLOSED' && reasonOf(cause).startsWith('FCALL');
+    const reason = `${reasonOf(cause)}${isOpen ? ' (the change may have been made all the same)' : ''}`;
+    return failure('REDIS_UNREACHABLE', { url, reason }, cause);
   }
 }
 

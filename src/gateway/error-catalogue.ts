@@ -126,7 +126,8 @@ export const errorCatalogue = {
     return `Redis at ${url} can't be reached: ${reason}; check the configuration's section redis and that Redis is running`;
   }),
   REDIS_REFUSED: entry(1, 502, 'Redis refused', ({ url, reason }: Reason & { url: string }) => {
-    return `Redis at ${url} refused: ${reason}`;
+    const needed = reason.includes('NOPERM') ? '; needed: a user as in docs/redis.md, "Access control"' : '';
+    return `Redis at ${url} refused: ${reason}${needed}`;
   }),
   BACKEND_UNKNOWN: entry(1, 404, 'No such backend', ({ name, names }: { name: string; names: readonly string[] }) => {
     return `there is no backend ${JSON.stringify(name)}; there ${listed(names)}`;
@@ -174,8 +175,9 @@ export const errorCatalogue = {
       return `${where} has no load of ${named(names)}; needed is a number of at least 0 for each active backend, since one taken for idle would be sent users`;
     },
   ),
-  BALANCE_LOCKED: entry(1, 409, 'Another balancer works', ({ key, leftMs }: { key: string; leftMs: number }) => {
-    return `another balancer holds ${key}: end it first; if it died, the lock ends in ${leftMs} ms`;
+  BALANCE_LOCKED: entry(1, 409, 'Another balancer works', ({ key, leftMs }: { key: string; leftMs: number | null }) => {
+    const ends = leftMs === null ? 'has no end, so none made it: delete it' : `ends in ${leftMs} ms`;
+    return `another balancer holds ${key}: end it first; if it died, the lock ${ends}`;
   }),
   BALANCE_LOCK_LOST: entry(1, 409, 'Lock of the balancer lost', ({ key, reason }: Reason & { key: string }) => {
     return `the lock ${key} is lost: ${reason}; nothing is changed from here on: start it again`;

@@ -7,6 +7,7 @@ import { cookieHash } from '../../src/auth/cookie.ts';
 import { parseConfig } from '../../src/gateway/config.ts';
 import { RedisDirectory } from '../../src/gateway/directory.ts';
 import { redisAccess } from '../../src/gateway/redis-access.ts';
+import { until } from '../sync/harness.ts';
 import { RedisServer } from '../sync/redis-server.ts';
 
 const WEB_1 = { id: 1, address: '10.0.0.11:8080' };
@@ -89,6 +90,34 @@ describe('backends', () => {
       code: 'BACKEND_UNKNOWN',
     });
     expect(await redis.hkeys('gateway:backends')).toEqual(['web-1']);
+  });
+
+  test('another library with the same functions is told of, and nothing is changed', async () => {
+    const foreign =
+      "#!lua name=other\nredis.register_function('backend_patch', function() return {1, '0-1', '{}'} end)";
+    await redis.call('FUNCTION', 'LOAD', foreign);
+    await expect(directory.patchBackend('web-1', WEB_1)).rejects.toMatchObject({
+      code: 'REDIS_REFUSED',
+      message: expect.stringMatching(/Function backend_patch already exists/),
+    });
+    expect(await redis.dbsize()).toBe(0);
+  });
+
+  test('a call that is not answered may have been carried out, which is said', async () => {
+    await directory.patchBackend('web-1', WEB_1);
+    await redis.client('PAUSE', 60_000, 'WRITE');
+    const patching = directory.patchBackend('web-1', { weight: 5 }).catch((error: unknown) => error);
+    const waiting = async () => {
+      const clients = String(await redis.client('LIST')).split('\n');
+      return clients.find((line) => line.includes('cmd=fcall') && line.includes('session-gateway-directory'));
+    };
+    await until('the call waits in Redis', async () => (await waiting()) !== undefined);
+    await redis.client('KILL', 'ID', /\bid=(\d+)/.exec((await waiting()) ?? '')?.[1] ?? '');
+    await redis.client('UNPAUSE');
+    expect(await patching).toMatchObject({
+      code: 'REDIS_UNREACHABLE',
+      message: expect.stringMatching(/FCALL: .*\(the change may have been made all the same\)/),
+    });
   });
 
   test('many names are not all told', async () => {
