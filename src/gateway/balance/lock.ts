@@ -80,5 +80,7 @@ async function acquire(redis: Redis | Cluster, key: string, token: string, ttlMs
   if ((await redis.set(key, token, 'PX', ttlMs, 'NX')) === 'OK') return;
   // The reply to a first try was lost, and this one finds its own.
   if ((await redis.get(key)) === token) return;
-  throw failure('BALANCE_LOCKED', { key, leftMs: Math.max(0, await redis.pttl(key)) });
+  const leftMs = await redis.pttl(key);
+  // -1: no end, -2: it has just ended
+  throw failure('BALANCE_LOCKED', { key, leftMs: leftMs === -1 ? null : Math.max(0, leftMs) });
 }

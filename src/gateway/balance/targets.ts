@@ -51,8 +51,7 @@ function invalid(problem: string) {
  */
 export function targetsOf(names: readonly string[], { all, byName }: Targets, average: number): number[] {
   for (const name of byName.keys()) {
-    if (!names.includes(name))
-      throw invalid(`found ${JSON.stringify(name)}, which is no backend; there are: ${names.join(', ')}`);
+    if (!names.includes(name)) throw invalid(failure('BACKEND_UNKNOWN', { name, names }).message);
   }
   return names.map((name) => {
     const target = byName.get(name) ?? all;

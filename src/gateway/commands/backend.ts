@@ -6,7 +6,7 @@ import { failure, reasonOf } from '../errors.ts';
 import type { BackendRecord, BackendUse, BackendView, BackendViews } from '../ports.ts';
 import { type ConfigOption, integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
 import { withDirectory } from './directory.ts';
-import { printable, table } from './text.ts';
+import { NO_BACKENDS, printable, table } from './text.ts';
 
 interface SetOptions extends ConfigOption, JsonOption {
   readonly id?: number;
@@ -123,7 +123,7 @@ export function recordText(record: BackendRecord): string {
 }
 
 export function viewsText({ backends }: BackendViews, notKnown: string | null): string {
-  if (backends.length === 0) return 'there are no backends: add one with "gateway backend set"';
+  if (backends.length === 0) return NO_BACKENDS;
   const counted = (value: number | null) => value ?? '-';
   const rows = backends.map((backend) => {
     const { share, sessions, lookupsPerSecond } = backend;

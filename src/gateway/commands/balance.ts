@@ -11,7 +11,7 @@ import type { BackendViews } from '../ports.ts';
 import { durationMs, hundredths } from './arguments.ts';
 import { type ConfigOption, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
 import { withDirectory } from './directory.ts';
-import { printable, table } from './text.ts';
+import { NO_BACKENDS, printable, table } from './text.ts';
 
 interface BalanceOptions extends ConfigOption, JsonOption {
   readonly target: readonly string[];
@@ -113,9 +113,6 @@ async function balance(options: BalanceOptions): Promise<void> {
       const short = shortcoming(round.plan);
       if (short !== undefined) throw short;
     });
-  } catch (error) {
-    if (!stopping.signal.aborted || error !== stopping.signal.reason) throw error;
-    throw failure('USAGE_INVALID', { problem: 'interrupted before all was done', help: 'gateway balance' }, error);
   } finally {
     process.off('SIGINT', stop);
     process.off('SIGTERM', stop);
@@ -151,6 +148,7 @@ function roundJson({ plan, faults }: Round, applied: boolean): object {
 
 /** What is proposed or done, as a table and a sentence. */
 export function roundText({ plan, backends, faults }: Round, applied: boolean): string {
+  if (backends.length === 0 && faults.length === 0) return NO_BACKENDS;
   const changes = new Map(plan.changes.map((change) => [change.name, change]));
   const rows = backends.map(({ name, state, shed, weight }, i) => {
     const load = plan.loads[i];

@@ -2,6 +2,8 @@
  * Figures and tables for people. May be imported by src/gateway/commands only.
  */
 
+export const NO_BACKENDS = 'there are no backends: add one with "gateway backend set"';
+
 /** 1234567 as 1,234,567 */
 export function number(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: 0 });

@@ -115,6 +115,27 @@ describe('by stored sessions', () => {
     expect(await shedOf('web-1')).toBe(0);
   });
 
+  test('interrupted, it changes nothing more, says so, and lets go of the lock', async () => {
+    await redis.client('PAUSE', 60_000, 'WRITE');
+    const applying = startGateway(['balance', '-c', config, '--target', '1200', '--apply']);
+    await until(async () => String(await redis.client('LIST')).includes('cmd=set '));
+    applying.child.kill('SIGINT');
+    await redis.client('UNPAUSE');
+    const { status, stdout, stderr } = await applying.ended;
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toMatch(/^gateway: BALANCE_STOPPED: /);
+    expect(await shedOf('web-1')).toBe(0);
+    expect(await redis.exists(LOCK)).toBe(0);
+  });
+
+  test('a lock without an end is no balancer’s, which is said', async () => {
+    await redis.set(LOCK, 'by hand');
+    const { status, stderr } = await balance('--target', '1200', '--apply');
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/BALANCE_LOCKED: .*has no end, so none made it: delete it/);
+    expect(await redis.get(LOCK)).toBe('by hand');
+  });
+
   test('targets can be percentages, and one backend can have its own', async () => {
     const { stdout } = await balance('--target', '200%', '--target', 'web-1=1500', '--json');
     const { loads, changes } = JSON.parse(stdout) as { loads: { target: number }[]; changes: { name: string }[] };
@@ -173,12 +194,24 @@ describe('by lookups', () => {
   });
 });
 
+test('without backends there is nothing to balance, which is said', async () => {
+  await redis.del('gateway:backends');
+  const { status, stdout } = await balance('--target', '5');
+  expect({ status, stdout }).toEqual({
+    status: 0,
+    stdout: 'there are no backends: add one with "gateway backend set"\n',
+  });
+});
+
 test.each([
   [['--target', 'much'], /found "much", allowed: a load over 0/],
   [['--target', '0'], /allowed: a load over 0/],
   [['--target', '1', '--target', '2'], /found two targets/],
   [['--target', 'web-1=5'], /no target for all/],
-  [['--target', '5', '--target', 'web-9=5'], /found "web-9", which is no backend; there are: web-1, web-2, web-3/],
+  [
+    ['--target', '5', '--target', 'web-9=5'],
+    /--target: there is no backend "web-9"; there are "web-1", "web-2", "web-3"/,
+  ],
   [['--target', '5', '--by', 'luck'], /sessions, reported, lookups/],
   [['--target', '5', '--apply', '--watch'], /allowed: one/],
   [['--target', '5', '--step', '0'], /--step/],
