@@ -8,7 +8,7 @@ import { failure, GatewayError } from '../errors.ts';
 import type { BackendList, BackendRecord, BackendViews, Directory } from '../ports.ts';
 import type { Crowd } from './crowd.ts';
 import { loadText } from './load-text.ts';
-import { type LoadSource, lookupCrowds, reportedCrowds, storedCrowds } from './loads.ts';
+import { type LoadSource, lookupCrowds, type Reports, reportedCrowds, storedCrowds } from './loads.ts';
 import { underLock, type WithRedis } from './lock.ts';
 import { type BackendChange, type Plan, type PlanOptions, planBalance } from './plan.ts';
 import { type Targets, targetsOf } from './targets.ts';
@@ -43,6 +43,8 @@ export interface Round {
 export class Balancer {
   readonly #parts: BalancerParts;
   readonly #options: BalancerOptions;
+  /** From one round to the next. */
+  readonly #reports: Reports = new Map();
 
   constructor(parts: BalancerParts, options: BalancerOptions) {
     this.#parts = parts;
@@ -114,7 +116,7 @@ export class Balancer {
       case 'sessions':
         return storedCrowds(withRedis, sessions, backends, signal);
       case 'reported':
-        return reportedCrowds(withRedis, `${names}load`, backends);
+        return reportedCrowds(withRedis, `${names}load`, backends, this.#reports);
       case 'lookups':
         return views().then((view) => lookupCrowds(view, backends));
     }

@@ -39,29 +39,42 @@ export async function storedCrowds(
   return backends.map(({ name }) => (counters.get(name) as CrowdCounter).crowd());
 }
 
+/** By name, a load that was reported, and whose users that was found to be: see `reportedCrowds`. */
+export type Reports = Map<string, { readonly load: number; readonly users: number }>;
+
 /**
- * What backends report in `key`.
+ * What backends report in `key`. A number that is still the one of an earlier time was written before anything changed, or
+ * changed nothing: it stands for the same users as then. Taken for a new one, it would say that shedding doesn't help, and so more and more would be shed.
+ * @param reports of the time before; those of now take their place
  * @throws GatewayError BALANCE_LOADS_MISSING where an active one reports nothing, or no number: taken for idle it would be sent users
  */
 export async function reportedCrowds(
   withRedis: WithRedis,
   key: string,
   backends: readonly BackendRecord[],
+  reports: Reports = new Map(),
 ): Promise<Crowd[]> {
   const texts: (Buffer | null)[] = [];
   for (let at = 0; at < backends.length; at += NAMES_MAX) {
     const names = backends.slice(at, at + NAMES_MAX).map(({ name }) => name);
     texts.push(...(await withRedis((redis) => redis.hmgetBuffer(key, ...names))));
   }
-  const loads = texts.map(parseLoad);
+  const found = texts.map(parseLoad);
   const missing = backends
-    .filter(({ state }, i) => state === 'active' && loads[i] === undefined)
+    .filter(({ state }, i) => state === 'active' && found[i] === undefined)
     .map(({ name }) => name);
   if (missing.length > 0) throw failure('BALANCE_LOADS_MISSING', { where: key, names: missing });
-  return measuredCrowds(
-    backends,
-    loads.map((load) => load ?? 0),
-  );
+  const loads = found.map((load) => load ?? 0);
+  const known = backends.map(({ name }, i) => {
+    const before = reports.get(name);
+    return before?.load === loads[i] ? before?.users : undefined;
+  });
+  const crowds = measuredCrowds(backends, loads, undefined, known);
+  reports.clear();
+  for (const [i, { name }] of backends.entries()) {
+    reports.set(name, { load: loads[i] as number, users: (crowds[i] as Crowd).load });
+  }
+  return crowds;
 }
 
 function parseLoad(text: Buffer | null): number | undefined {

@@ -14,11 +14,13 @@ const NONE: readonly number[] = [];
  * seen: those that went elsewhere count as the others' own.
  * @param loads by position, as measured under these sheds and weights
  * @param ring of these backends
+ * @param known by position, the users of those whose load tells nothing new; it is not looked at
  */
 export function measuredCrowds(
   backends: readonly Placeable[],
   loads: readonly number[],
   ring: Ring = ringOf(backends),
+  known: readonly (number | undefined)[] = [],
 ): Crowd[] {
   const slots = slotsById(ring.placed);
   const crowdOf = (i: number, load: number): Crowd => {
@@ -27,15 +29,15 @@ export function measuredCrowds(
   };
   const departures = new Departures();
   const own = backends.map((backend, i) => {
-    const load = loads[i] as number;
+    const load = known[i] ?? (loads[i] as number);
     if (!isShedding(backend, ring)) return load;
-    const all = backend.shed < SHED_WHOLE ? load / (1 - backend.shed / SHED_WHOLE) : 0;
+    const all = known[i] ?? (backend.shed < SHED_WHOLE ? load / (1 - backend.shed / SHED_WHOLE) : 0);
     departures.add({ ...backend, crowd: crowdOf(i, all), target: 0 }, backend.shed);
     return Math.max(all, load);
   });
   const received = departures.received(ring.placed);
   return own.map((load, i) => {
-    const from = received?.[(backends[i] as Placeable).id] ?? 0;
+    const from = known[i] === undefined ? (received?.[(backends[i] as Placeable).id] ?? 0) : 0;
     return crowdOf(i, Math.max(0, load - from));
   });
 }

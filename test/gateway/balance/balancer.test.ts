@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { Balancer, type BalancerParts, inOrder } from '../../../src/gateway/balance/balancer.ts';
 import { lookupCrowds } from '../../../src/gateway/balance/loads.ts';
@@ -62,6 +63,71 @@ describe('lookups a second', () => {
     expect(text).toContain('left out, wrong in Redis: web-\\u001b9: id: found nothing');
     expect(text).toMatch(/reached: 1 backend to change, 18.18 % of the load moves; do it with --apply$/);
     expect(watchLine(round)).toBe('reached: fullest at 125.0 % of its target; web-1 shed 20 %');
+  });
+});
+
+describe('reported loads', () => {
+  /** Plans again and again, with each plan carried out. */
+  class Rounds {
+    readonly loads = new Map<string, string>();
+    backends: BackendRecord[];
+    readonly #balancer: Balancer;
+
+    constructor(loads: Readonly<Record<string, string>>, target: string) {
+      for (const [name, load] of Object.entries(loads)) this.loads.set(name, load);
+      this.backends = Object.keys(loads).map((_, i) => view(i + 1, null));
+      const redis = {
+        hmgetBuffer: async (_: string, ...names: string[]) =>
+          names.map((name) => Buffer.from(this.loads.get(name) ?? '')),
+      };
+      const parts: BalancerParts = {
+        directory: {
+          backends: async () => ({ backends: this.backends, faults: [] }),
+          patchBackend: () => Promise.reject(new Error('not to be called')),
+        },
+        withRedis: (action) => action(redis as unknown as Redis),
+        sessions: { prefix: 'sess:', backend: { in: 'hash', field: 'backend' } },
+        names: 'gateway:',
+        views: () => Promise.reject(new Error('not to be called')),
+        runtime: systemRuntime,
+      };
+      this.#balancer = new Balancer(parts, {
+        by: 'reported',
+        targets: parseTargets([target]),
+        margin: 0.2,
+        step: 1_000,
+      });
+    }
+
+    async next(): Promise<string> {
+      const { plan } = await this.#balancer.plan(new AbortController().signal);
+      const changes = new Map(plan.changes.map((change) => [change.name, change]));
+      this.backends = this.backends.map((backend) => ({ ...backend, ...changes.get(backend.name) }));
+      return plan.outcome;
+    }
+
+    sheds(): number[] {
+      return this.backends.map(({ shed }) => shed);
+    }
+  }
+
+  test('that are written more seldom than is looked are not taken for new ones: no more is shed than they ask for', async () => {
+    const rounds = new Rounds({ 'web-1': '200', 'web-2': '20', 'web-3': '30' }, '100');
+    for (let i = 0; i < 8; i++) await rounds.next();
+    expect(rounds.sheds()).toEqual([5_000, 0, 0]);
+    expect(await rounds.next()).toBe('nothing to do');
+    // The others report who came to them; the first one still doesn't.
+    rounds.loads.set('web-2', '70').set('web-3', '80');
+    for (let i = 0; i < 8; i++) await rounds.next();
+    expect(rounds.sheds()).toEqual([5_000, 0, 0]);
+    // Now it does, and was more than it seemed to be.
+    rounds.loads.set('web-1', '110');
+    for (let i = 0; i < 8; i++) await rounds.next();
+    expect(rounds.sheds()[0]).toBe(5_455);
+    // And with its load gone it sheds nobody.
+    rounds.loads.set('web-1', '20');
+    for (let i = 0; i < 8; i++) await rounds.next();
+    expect(rounds.sheds()).toEqual([0, 0, 0]);
   });
 });
 
