@@ -146,7 +146,18 @@ describe('a backend', () => {
     const before = (await everyone()).map(({ backend }) => backend);
     const inUse = await stage.command('backend', 'remove', 'app-4');
     expect(inUse).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('BACKEND_IN_USE') });
-    const settled = JSON.parse(await run('settle', 'app-4', '--rate', '100000', '--json'));
+    let isOver = false;
+    let looks = 0;
+    const watching = (async () => {
+      while (!isOver) {
+        expect((await everyone()).map(({ backend }) => backend)).toEqual(before);
+        looks += 1;
+      }
+    })();
+    const settled = JSON.parse(await run('settle', 'app-4', '--rate', '500', '--json'));
+    isOver = true;
+    await watching;
+    expect(looks).toBeGreaterThan(0);
     expect(settled).toMatchObject({ moved: SESSIONS / BACKENDS, staying: 0, complete: true });
     const isSettled = async () => (await everyone()).every(({ moved, backend }, i) => !moved && backend === before[i]);
     await until(isSettled, WAIT_MS);
