@@ -6,7 +6,7 @@ import { failure, reasonOf } from '../errors.ts';
 import type { BackendRecord, BackendUse, BackendView, BackendViews } from '../ports.ts';
 import { type ConfigOption, integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
 import { withDirectory } from './directory.ts';
-import { NO_BACKENDS, printable, table } from './text.ts';
+import { listing, NO_BACKENDS, number, printable } from './text.ts';
 
 interface SetOptions extends ConfigOption, JsonOption {
   readonly id?: number;
@@ -25,14 +25,14 @@ export function addBackend(program: Command): void {
       'after',
       `
 SHARE is the part of new users that is placed on a backend. SESSIONS are those stored on it and LOOKUPS/S those answered with it lately, as
-the gateway on this machine counts them (the former within the last minute or so); "-" where there is none to ask.
+the gateway on this machine counts them (the former within the last minute or so), where there is one to ask.
 
 Example: gateway backends`,
     )
     .action(async ({ config, json }: ConfigOption & JsonOption) => {
       const { list, notKnown } = await backendViews(config);
       if (json) printJson(list);
-      else print(viewsText(list, notKnown));
+      else print(viewsText(list, notKnown, process.stdout.columns));
       for (const { name, message } of json ? [] : list.faults) {
         process.stderr.write(`gateway: backend ${printable(name)} is wrong in Redis: ${printable(message)}\n`);
       }
@@ -119,16 +119,24 @@ function cells({ name, id, address, state, weight, shed }: BackendRecord): strin
 
 /** One backend, after a change. */
 export function recordText(record: BackendRecord): string {
-  return table([[...HEADINGS], cells(record)]);
+  return listing(HEADINGS, [cells(record)]);
 }
 
-export function viewsText({ backends }: BackendViews, notKnown: string | null): string {
+/** So that web-2 comes before web-10. */
+const BY_NAME = new Intl.Collator('en', { numeric: true });
+
+/** @param columns width of the terminal, where it is one */
+export function viewsText({ backends }: BackendViews, notKnown: string | null, columns?: number): string {
   if (backends.length === 0) return NO_BACKENDS;
-  const counted = (value: number | null) => value ?? '-';
-  const rows = backends.map((backend) => {
-    const { share, sessions, lookupsPerSecond } = backend;
-    return [...cells(backend), `${(100 * share).toFixed(1)} %`, counted(sessions), counted(lookupsPerSecond)];
-  });
-  const text = table([[...HEADINGS, 'SHARE', 'SESSIONS', 'LOOKUPS/S'], ...rows]);
+  const counted = (value: number | null) => (value === null ? '-' : number(value));
+  const rows = [...backends]
+    .sort((a, b) => BY_NAME.compare(a.name, b.name))
+    .map((backend) => {
+      const { share, sessions, lookupsPerSecond } = backend;
+      const counts = notKnown === null ? [counted(sessions), counted(lookupsPerSecond)] : [];
+      return [...cells(backend), `${(100 * share).toFixed(1)} %`, ...counts];
+    });
+  const headings = [...HEADINGS, 'SHARE', ...(notKnown === null ? ['SESSIONS', 'LOOKUPS/S'] : [])];
+  const text = listing(headings, rows, columns);
   return notKnown === null ? text : `${text}\nsessions and lookups are not known: ${printable(notKnown)}`;
 }

@@ -11,7 +11,7 @@ import type { BackendViews } from '../ports.ts';
 import { durationMs, hundredths } from './arguments.ts';
 import { type ConfigOption, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
 import { withDirectory } from './directory.ts';
-import { NO_BACKENDS, printable, table } from './text.ts';
+import { listing, NO_BACKENDS, printable } from './text.ts';
 
 interface BalanceOptions extends ConfigOption, JsonOption {
   readonly target: readonly string[];
@@ -109,7 +109,7 @@ async function balance(options: BalanceOptions): Promise<void> {
       }
       const round = apply ? await balancer.apply(stopping.signal) : await balancer.plan(stopping.signal);
       if (json) printJson(roundJson(round, apply));
-      else print(roundText(round, apply));
+      else print(roundText(round, apply, process.stdout.columns));
       const short = shortcoming(round.plan);
       if (short !== undefined) throw short;
     });
@@ -146,8 +146,8 @@ function roundJson({ plan, faults }: Round, applied: boolean): object {
   return { ...plan, applied, faults };
 }
 
-/** What is proposed or done, as a table and a sentence. */
-export function roundText({ plan, backends, faults }: Round, applied: boolean): string {
+/** What is proposed or done, as a table and a sentence. @param columns width of the terminal, where it is one */
+export function roundText({ plan, backends, faults }: Round, applied: boolean, columns?: number): string {
   if (backends.length === 0 && faults.length === 0) return NO_BACKENDS;
   const changes = new Map(plan.changes.map((change) => [change.name, change]));
   const rows = backends.map(({ name, state, shed, weight }, i) => {
@@ -166,7 +166,7 @@ export function roundText({ plan, backends, faults }: Round, applied: boolean): 
     return { isOfInterest, cells };
   });
   const shown = rows.filter(({ isOfInterest }) => rows.length <= ROWS_MAX || isOfInterest).map(({ cells }) => cells);
-  const lines = [table([['NAME', 'STATE', 'LOAD', 'THEN', 'TARGET', 'SHED', 'WEIGHT'], ...shown])];
+  const lines = [listing(['NAME', 'STATE', 'LOAD', 'THEN', 'TARGET', 'SHED', 'WEIGHT'], shown, columns)];
   if (shown.length < rows.length) lines.push(`and ${rows.length - shown.length} more, which stay as they are`);
   for (const { name, message } of faults)
     lines.push(`left out, wrong in Redis: ${printable(name)}: ${printable(message)}`);

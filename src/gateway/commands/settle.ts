@@ -49,11 +49,12 @@ Example: gateway drain web-1 && gateway settle web-1 && gateway backend remove w
 export function settledText(name: string, result: SettleResult, dryRun: boolean): string {
   const { moved, targets, staying, changed, complete } = result;
   const shown = printable(name);
-  const lines = [`${number(moved)} sessions ${dryRun ? 'would be' : 'are'} moved from ${shown}`];
+  const [sessions, are] = moved === 1 ? ['session', 'is'] : ['sessions', 'are'];
+  const lines = [`${number(moved)} ${sessions} ${dryRun ? 'would be' : are} moved from ${shown}`];
   const rows = Object.entries(targets).sort(([, a], [, b]) => b - a);
   if (rows.length > 0) lines.push(table(rows.map(([target, count]) => [`  to ${printable(target)}`, count])));
-  if (changed > 0) lines.push(`${number(changed)} had ended or moved by themselves`);
-  if (staying > 0) lines.push(`${number(staying)} stay on ${shown}: that is where they are answered to`);
+  if (changed > 0) lines.push(`ended or moved elsewhere meanwhile: ${number(changed)}`);
+  if (staying > 0) lines.push(`staying on ${shown}, where they are answered to: ${number(staying)}`);
   if (!complete)
     lines.push(`sessions are still being stored on ${shown}: let their writers stop that, and run this again`);
   return lines.join('\n');

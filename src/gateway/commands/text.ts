@@ -51,6 +51,47 @@ export function table(rows: readonly (readonly (string | number)[])[]): string {
     .join('\n');
 }
 
+/** Least width that a name is shortened to. */
+const NAME_MIN = 12;
+/** 1,234.5, 12.5 %, or a dash where it isn't known. */
+const FIGURE = /^(?:[\d,]+(?:\.\d+)?(?: %)?|-)$/;
+
+/**
+ * A table with headings, its columns of figures aligned to the right; names stand in the first column.
+ * @param columns width of the terminal, so that long names are shortened to fit; undefined = all is shown
+ */
+export function listing(headings: readonly string[], rows: readonly (readonly string[])[], columns?: number): string {
+  const shown = [headings, ...shortened(headings, rows, columns)];
+  const widths = headings.map((_, i) => Math.max(...shown.map((row) => (row[i] ?? '').length)));
+  const areFigures = headings.map((_, i) => rows.every((row) => FIGURE.test(row[i] ?? '')));
+  return shown
+    .map((row) => {
+      const cells = row.map((cell, i) => (areFigures[i] ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)));
+      return cells.join('  ').trimEnd();
+    })
+    .join('\n');
+}
+
+function shortened(
+  headings: readonly string[],
+  rows: readonly (readonly string[])[],
+  columns = Number.POSITIVE_INFINITY,
+): string[][] {
+  const others = headings.slice(1).map((heading, i) => {
+    return 2 + Math.max(heading.length, ...rows.map((row) => (row[i + 1] ?? '').length));
+  });
+  const room = Math.max(NAME_MIN, columns - others.reduce((sum, width) => sum + width, 0));
+  return rows.map(([name = '', ...cells]) => [middleCut(name, room), ...cells]);
+}
+
+/** Names differ in their ends as often as in their beginnings. */
+function middleCut(text: string, most: number): string {
+  const characters = [...text];
+  if (characters.length <= most) return text;
+  const end = Math.floor((most - 1) / 2);
+  return `${characters.slice(0, most - 1 - end).join('')}…${characters.slice(characters.length - end).join('')}`;
+}
+
 function cellText(cell: string | number): string {
   return typeof cell === 'number' ? number(cell) : cell;
 }

@@ -154,12 +154,12 @@ describe('in Redis, without a daemon', () => {
     await succeeded('backend', 'set', 'web-1', '--id', '1', '--address', '10.0.0.11:8080');
     fake.table.set('web-1', { name: 'web-1', ...WEB_1 });
     expect(await succeeded('backends')).toBe(
-      'NAME   ID  ADDRESS         STATE   WEIGHT  SHED  SHARE    SESSIONS  LOOKUPS/S\n' +
-        'web-1  1   10.0.0.11:8080  active  100     0 %   100.0 %     1,234  -\n',
+      'NAME   ID  ADDRESS         STATE   WEIGHT  SHED    SHARE  SESSIONS  LOOKUPS/S\n' +
+        'web-1   1  10.0.0.11:8080  active     100   0 %  100.0 %     1,234          -\n',
     );
     fake.next = failure('REDIS_UNREACHABLE', { url: 'redis://h', reason: 'gone' });
     const text = await succeeded('backends');
-    expect(text).toMatch(/^web-1 .* 100\.0 % +- +-$/m);
+    expect(text).toMatch(/^web-1 .* 100\.0 %$/m);
     expect(text).toMatch(/^sessions and lookups are not known: the gateway refused \(REDIS_UNREACHABLE\)/m);
     fake.directory.reset();
     await succeeded('backend', 'remove', 'web-1');
@@ -241,11 +241,11 @@ describe('users are moved', () => {
       stderr: expect.stringMatching(/^gateway: BACKEND_IN_USE: backend "web-1": found/),
     });
     expect(await succeeded('settle', 'web-1')).toBe(
-      '0 sessions are moved from web-1\n1 stay on web-1: that is where they are answered to\n',
+      '0 sessions are moved from web-1\nstaying on web-1, where they are answered to: 1\n',
     );
     await succeeded('drain', 'web-1');
     expect(await succeeded('settle', 'web-1', '--dry-run')).toBe(
-      '1 sessions would be moved from web-1\n  to web-2  1\n',
+      '1 session would be moved from web-1\n  to web-2  1\n',
     );
     expect(await client().hget('sess:s1', 'backend')).toBe('web-1');
     const result = { moved: 1, targets: { 'web-2': 1 }, staying: 0, changed: 0, complete: true };

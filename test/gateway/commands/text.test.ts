@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readSessionId } from '../../../src/gateway/commands/session-id.ts';
 import { statusText } from '../../../src/gateway/commands/status.ts';
-import { duration, number, printable, table } from '../../../src/gateway/commands/text.ts';
+import { duration, listing, number, printable, table } from '../../../src/gateway/commands/text.ts';
 import { fakeStatus, zeroCounts } from '../control/fake-gateway.ts';
 
 test.each([
@@ -26,6 +26,37 @@ test('numbers and tables', () => {
       ['long', 1000],
     ]),
   ).toBe('a         1\nlong  1,000');
+});
+
+describe('a table with headings', () => {
+  const rows = [
+    ['web-1', 'active', '0 %', '1,234'],
+    ['web-10', 'draining', '12.5 %', '-'],
+  ];
+
+  test('has figures on the right', () => {
+    expect(listing(['NAME', 'STATE', 'SHED', 'SESSIONS'], rows)).toBe(`\
+NAME    STATE       SHED  SESSIONS
+web-1   active       0 %     1,234
+web-10  draining  12.5 %         -`);
+  });
+
+  test('is as wide as the terminal, by shortening names in their middle', () => {
+    const long = [
+      ['eu-west-1-web-0001.internal', 'active'],
+      ['eu-west-1-web-0002.internal', 'down'],
+      ['é'.repeat(30), ''],
+    ];
+    const lines = listing(['NAME', 'STATE'], long, 30).split('\n');
+    expect(lines.slice(1)).toEqual([
+      'eu-west-1-w…1.internal  active',
+      'eu-west-1-w…2.internal  down',
+      `${'é'.repeat(11)}…${'é'.repeat(10)}`,
+    ]);
+    // Something of a name is shown at any width.
+    expect(listing(['NAME', 'STATE'], long, 5).split('\n')[1]).toBe('eu-wes…ernal  active');
+    expect(listing(['NAME', 'STATE'], long)).toContain('eu-west-1-web-0001.internal  ');
+  });
 });
 
 test('names from elsewhere cannot steer a terminal', () => {
