@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "blake2s.h"
 #include "hmac.h"
 #include "scratch.h"
 #include "siphash.h"
@@ -26,6 +27,30 @@ int hmac_sha256_40(struct xdp_md *ctx)
 	hmac_sha256(&key, data + sizeof(key), 10, work->block, work->digest);
 	for (int i = 0; i < 4; i++)
 		store64(data + 8 * i, work->digest[i]);
+	return XDP_PASS;
+}
+
+/* 8 words of state, 16 of a block, bytes so far and whether it is the last (4 bytes each) → 8 words of state at the
+ * start */
+SEC("xdp")
+int blake2s_block(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	struct scratch *work;
+	__u32 state[8], bytes, is_last, zero = 0;
+
+	work = bpf_map_lookup_elem(&scratch, &zero);
+	if (!work || data + 32 + 64 + 8 > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	for (int i = 0; i < 8; i++)
+		state[i] = load32(data + 4 * i);
+	for (int i = 0; i < 16; i++)
+		work->block[i] = load32(data + 32 + 4 * i);
+	bytes = load32(data + 96);
+	is_last = load32(data + 100);
+	blake2s_compress(state, work->block, bytes, is_last);
+	for (int i = 0; i < 8; i++)
+		*(__u32 *)(data + 4 * i) = state[i];
 	return XDP_PASS;
 }
 

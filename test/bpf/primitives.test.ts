@@ -1,11 +1,13 @@
-/** HMAC-SHA-256 and SipHash in BPF against independent implementations, on official vectors and random input. */
+/** HMAC-SHA-256, BLAKE2s and SipHash in BPF against independent implementations, on official vectors and random input. */
 import { fileURLToPath } from 'node:url';
+import { blake2s } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { keyLayout, writeKey } from '../../src/abi.ts';
 import { Key } from '../../src/auth/keyring.ts';
+import { blake2sKeyState } from '../../src/auth/pad-states.ts';
 import { sipHash64, sipHash128 } from '../../src/auth/siphash.ts';
 import { BpfObject, runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
 import { kernelKey } from '../../src/gateway/kernel-keys.ts';
@@ -51,6 +53,39 @@ describe('HMAC-SHA-256 of 40 bytes', () => {
       const secret = new Uint8Array(32).fill(fill ^ 0xff);
       const message = new Uint8Array(40).fill(fill);
       expect(hmacInBpf(secret, message)).toEqual(hmac(sha256, secret, message));
+    }
+  });
+});
+
+/** Keyed BLAKE2s by one run of the program for each block, from the state after the key's block. */
+function blake2sInBpf(secret: Uint8Array, message: Uint8Array): Uint8Array {
+  const u32 = (...words: number[]): Uint8Array => new Uint8Array(Uint32Array.from(words).buffer);
+  let state = u32(...blake2sKeyState(secret));
+  for (let at = 0; at < message.length; at += 64) {
+    const block = new Uint8Array(64);
+    block.set(message.subarray(at, at + 64));
+    const isLast = at + 64 >= message.length;
+    const bytes = 64 + Math.min(at + 64, message.length);
+    state = run('blake2s_block', state, block, u32(bytes, Number(isLast))).slice(0, 32);
+  }
+  return state;
+}
+
+describe('keyed BLAKE2s', () => {
+  test('equals @noble/hashes on random keys and messages of one to three blocks', () => {
+    fc.assert(
+      fc.property(bytes(32), fc.uint8Array({ minLength: 1, maxLength: 192 }), (key, message) => {
+        expect(blake2sInBpf(key, message)).toEqual(blake2s(message, { key }));
+      }),
+      RUNS,
+    );
+  });
+
+  test.each([1, 40, 63, 64, 65, 128])('at the edges of its words, %d bytes', (length) => {
+    for (const fill of [0x00, 0x01, 0x7f, 0x80, 0xff]) {
+      const key = new Uint8Array(32).fill(fill ^ 0xff);
+      const message = new Uint8Array(length).fill(fill);
+      expect(blake2sInBpf(key, message)).toEqual(blake2s(message, { key }));
     }
   });
 });
