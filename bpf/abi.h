@@ -119,35 +119,33 @@ enum verdict {
 	VERDICT_DROP_VERSION = 5,
 	VERDICT_DROP_TYPE = 6,
 	VERDICT_DROP_RESERVED = 7,
-	/* A type that the protocol has and this program does not serve yet. */
-	VERDICT_DROP_UNSUPPORTED = 8,
 
 	/* Not authentic: steps 4 to 7. */
-	VERDICT_DROP_KEY_UNKNOWN = 9,
-	VERDICT_DROP_KEY_TIME = 10,
-	VERDICT_DROP_GUARD = 11,
-	VERDICT_DROP_SKEW_BUDGET = 12,
-	VERDICT_DROP_TAG = 13,
+	VERDICT_DROP_KEY_UNKNOWN = 8,
+	VERDICT_DROP_KEY_TIME = 9,
+	VERDICT_DROP_GUARD = 10,
+	VERDICT_DROP_SKEW_BUDGET = 11,
+	VERDICT_DROP_TAG = 12,
 
 	/* The record changed under every one of a bounded number of reads; the client asks again. */
-	VERDICT_DROP_BUSY = 14,
+	VERDICT_DROP_BUSY = 13,
 
-	/* Answered: steps 8 and 9. A fact is FOUND or NOT_FOUND. */
-	VERDICT_REPLY_CLOCK_SKEW = 15,
-	VERDICT_REPLY_NOT_READY = 16,
+	/* Answered: steps 8 and 9. A fact is FOUND or NOT_FOUND, a BATCH FOUND whatever its entries say. */
+	VERDICT_REPLY_CLOCK_SKEW = 14,
+	VERDICT_REPLY_NOT_READY = 15,
 	/* With the stored backend. */
-	VERDICT_REPLY_FOUND = 17,
+	VERDICT_REPLY_FOUND = 16,
 	/* With another than the stored backend. */
-	VERDICT_REPLY_MOVED = 18,
+	VERDICT_REPLY_MOVED = 17,
 	/* Not found, with the backend that every gateway suggests. */
-	VERDICT_REPLY_PLACED = 19,
-	VERDICT_REPLY_NOT_FOUND = 20,
-	VERDICT_REPLY_DENIED = 21,
+	VERDICT_REPLY_PLACED = 18,
+	VERDICT_REPLY_NOT_FOUND = 19,
+	VERDICT_REPLY_DENIED = 20,
 
 	/* A map that is part of the program was not there. Never seen; it would be our mistake. */
-	VERDICT_ABORTED = 22,
+	VERDICT_ABORTED = 21,
 
-	VERDICT_COUNT = 23,
+	VERDICT_COUNT = 22,
 };
 
 /* ---- Maps ------------------------------------------------------------------------------------ */
@@ -157,7 +155,7 @@ enum verdict {
  * in a session's check, what a program relies on in the others. Part of the layout's hash.
  */
 enum layout {
-	LAYOUT_REVISION = 3,
+	LAYOUT_REVISION = 4,
 };
 
 enum limit {
@@ -234,7 +232,10 @@ struct key {
 	__u64 not_before_ms;
 	__u64 not_after_ms;
 	__u8 guard_key[16];
-	/* SHA-256 states after the inner and the outer pad (RFC 2104, section 4). */
+	/*
+	 * HMAC-SHA-256: SHA-256's states after the inner and the outer pad (RFC 2104, section 4). BLAKE2s: its state
+	 * after the key's block (RFC 7693, section 3.3), and zeros.
+	 */
 	__u32 inner_state[8];
 	__u32 outer_state[8];
 	/* enum suite */

@@ -1,32 +1,27 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Steps 4 to 7 of the protocol: key, guard, clock and tag of a LOOKUP.
+ * Steps 4 to 7 of the protocol: guard, clock and tag.
  */
 #ifndef SESSION_GATEWAY_AUTHENTICATE_H
 #define SESSION_GATEWAY_AUTHENTICATE_H
 
-#include "hmac.h"
 #include "maps.h"
-#include "scratch.h"
+#include "prf.h"
+#include "request.h"
 #include "siphash.h"
 
-enum {
-	/* What the tag covers, in words of 4 bytes, and what the guard covers, in words of 8. */
-	LOOKUP_TAGGED_WORDS = 10,
-	LOOKUP_GUARDED_WORDS = 7,
-};
-
-/*
- * scratch->message → scratch->digest.
- * A global function: the verifier looks at it once, not once for each way a packet can be laid out
- * (kernel 5.12 for its arguments).
- */
-__attribute__((noinline)) int lookup_digest(const struct key *key, struct scratch *scratch)
+/* What the guard is to be: over the tag and what comes before it, but of a BATCH only over its prefix and the tag. */
+inlined __u64 guard_of(const struct key *key, const struct request *request)
 {
-	if (!key || !scratch)
-		return -1;
-	hmac_sha256(key, scratch->message, LOOKUP_TAGGED_WORDS, scratch->block, scratch->digest);
-	return 0;
+	__u64 guarded[PREFIX_WORDS + TAG_WORDS];
+
+	if (!request->is_batch)
+		return siphash64((const __u64 *)key->guard_key, request->words, LOOKUP_TAGGED_WORDS + TAG_WORDS);
+	for (int i = 0; i < PREFIX_WORDS; i++)
+		guarded[i] = load64(request->words + i);
+	for (int i = 0; i < TAG_WORDS; i++)
+		guarded[PREFIX_WORDS + i] = load64(request->proof->tag + 8 * i);
+	return siphash64((const __u64 *)key->guard_key, guarded, PREFIX_WORDS + TAG_WORDS);
 }
 
 inlined int is_outside_skew(const struct settings *now_settings, __u64 now_ms, __u64 time_ms)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Facts in the hash map `facts`, read as sessions are (session.h), and what a reply says of one.
+ * Facts in the hash map `facts`, read as sessions are (session.h), and FACT: what its reply says.
  */
 #ifndef SESSION_GATEWAY_FACT_H
 #define SESSION_GATEWAY_FACT_H
 
+#include "scratch.h"
 #include "session.h"
 
 inlined __u64 fact_check(const __u8 hash[16], __u64 version, const __u8 value[24], __u32 generation, __u32 length)
@@ -46,14 +47,15 @@ inlined enum found find_fact(const struct session_key *key, struct fact *copy)
 	return RECORD_BUSY;
 }
 
-/* Fills in what the reply says of the fact. fact: room for a copy */
-inlined enum verdict resolve_fact(const struct settings *setting, const struct session_key *asked, struct fact *fact,
-				  struct fact_reply *reply)
+/* Fills in an empty reply. fact: room for a copy */
+inlined enum verdict answer_fact(const struct settings *setting, const struct moment *moment,
+				 const struct session_key *asked, struct fact *fact, struct fact_reply *reply)
 {
 	/* Before the fact, as in denied.h. */
 	__u32 generation = ((const volatile struct settings *)setting)->facts_generation;
 
 	reply->status = STATUS_NOT_FOUND;
+	reply->flags = moment->stale_flag;
 	switch (find_fact(asked, fact)) {
 	case RECORD_NONE:
 		return VERDICT_REPLY_NOT_FOUND;

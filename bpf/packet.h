@@ -33,6 +33,16 @@ inlined void *cursor_take(struct cursor *cursor, __u32 size)
 	return taken;
 }
 
+/*
+ * Moves on by a number of bytes that only the packet tells. The caller has bounded it, or the verifier refuses the
+ * program; whether the packet has them, the next cursor_take sees. Needs CAP_PERFMON: without it the verifier takes no
+ * packet pointer with a variable offset.
+ */
+inlined void cursor_skip(struct cursor *cursor, __u32 bytes)
+{
+	cursor->at += bytes;
+}
+
 /* 802.1Q and 802.1ad */
 struct vlan_tag {
 	__be16 tci;
@@ -43,6 +53,9 @@ enum {
 	VLAN_TAGS_MAX = 2,
 	/* More fragments, or a fragment's offset (RFC 791, section 3.1). */
 	IPV4_FRAGMENT_BITS = 0x3fff,
+	/* Where a datagram's payload begins at the latest. */
+	PAYLOAD_OFFSET_MAX = sizeof(struct ethhdr) + VLAN_TAGS_MAX * sizeof(struct vlan_tag) + sizeof(struct ipv6hdr) +
+			     sizeof(struct udphdr),
 };
 
 /* A datagram for the gateway. The cursor stands behind the UDP header. */

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Turns a request's headers round, in place: back to the sender's MAC, address and port from those that
- * were asked, with VLAN tags as they came, hop limit 64, DSCP and ECN zero, and full checksums.
+ * Writes a reply over its request, and turns the headers round, in place: back to the sender's MAC, address and port
+ * from those that were asked, with VLAN tags as they came, hop limit 64, DSCP and ECN zero, and full checksums.
  */
 #ifndef SESSION_GATEWAY_REPLY_H
 #define SESSION_GATEWAY_REPLY_H
 
 #include "packet.h"
+#include "request.h"
+#include "scratch.h"
 
 enum {
 	REPLY_HOP_LIMIT = 64,
 	IPV4_DONT_FRAGMENT = 0x4000,
+	LOOKUP_REPLY_WORDS = sizeof(struct lookup_reply) / 8,
 };
 
 /* Adds both halves of a word to a ones' complement sum (RFC 1071) that has room for 2^32 of them. */
@@ -27,6 +30,56 @@ inlined __u16 sum_fold(__u64 sum)
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
+}
+
+/* A reply of 80 bytes from scratch->reply to the packet. Returns its sum, unfolded. */
+inlined __u64 write_lookup(const struct scratch *scratch, __u64 *payload)
+{
+	__u64 sum = 0;
+
+	for (int i = 0; i < LOOKUP_REPLY_WORDS; i++) {
+		__u64 word = scratch->reply.words[i];
+
+		store64(payload + i, word);
+		sum = sum_add64(sum, word);
+	}
+	return sum;
+}
+
+/*
+ * The reply to a BATCH from scratch->reply to `offset` in the packet: `words` words with the tag, and the zeros behind
+ * it. Returns its sum, unfolded and never 0, or 0 where the packet ends before. A global function: its loop is followed
+ * once, not once for each layout of a packet.
+ */
+__attribute__((noinline)) __u64 write_batch(struct xdp_md *ctx, const struct scratch *scratch, __u64 offset,
+					    __u64 words)
+{
+	struct cursor cursor = { .at = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end };
+	__u64 sum = 0, *at;
+
+	if (!scratch || offset > PAYLOAD_OFFSET_MAX)
+		return 0;
+	cursor_skip(&cursor, offset);
+	for (__u64 i = 0; i < TAGGED_WORDS_MAX + TAG_WORDS && i < words; i++) {
+		at = cursor_take(&cursor, sizeof(*at));
+		if (!at)
+			return 0;
+		store64(at, scratch->reply.words[i]);
+		sum = sum_add64(sum, scratch->reply.words[i]);
+	}
+	at = cursor_take(&cursor, sizeof(*at));
+	if (!at)
+		return 0;
+	store64(at, 0);
+	return sum;
+}
+
+/* The reply → the packet. Returns its sum, unfolded; 0 would be our mistake. */
+inlined __u64 write_reply(struct xdp_md *ctx, const struct request *request, const struct scratch *scratch)
+{
+	if (!request->is_batch)
+		return write_lookup(scratch, request->words);
+	return write_batch(ctx, scratch, offset_of(ctx, request), request->tagged_words + TAG_WORDS);
 }
 
 inlined void swap_macs(struct ethhdr *ethernet)

@@ -75,20 +75,37 @@ inlined __u64 siphash64(const __u64 key[2], const __u64 *message, int words)
 	return siphash_output(&s);
 }
 
+/* 128 bits, word by word: start, siphash_word for each, end. */
+inlined void siphash128_start(struct siphash *s, const __u64 key[2])
+{
+	siphash_start(s, key[0], key[1]);
+	s->v1 ^= 0xee;
+}
+
+/* The first half of the output; siphash128_second gives the other one. */
+inlined __u64 siphash128_first(struct siphash *s, __u64 bytes)
+{
+	siphash_word(s, siphash_last_block(bytes));
+	s->v2 ^= 0xee;
+	return siphash_output(s);
+}
+
+inlined __u64 siphash128_second(struct siphash *s)
+{
+	s->v1 ^= 0xdd;
+	return siphash_output(s);
+}
+
 /* 128 bits over `words` words; `words` must be a constant. */
 inlined void siphash128(const __u64 key[2], const __u64 *message, int words, __u64 out[2])
 {
 	struct siphash s;
 
-	siphash_start(&s, key[0], key[1]);
-	s.v1 ^= 0xee;
+	siphash128_start(&s, key);
 	for (int i = 0; i < words; i++)
 		siphash_word(&s, message[i]);
-	siphash_word(&s, siphash_last_block(8 * words));
-	s.v2 ^= 0xee;
-	out[0] = siphash_output(&s);
-	s.v1 ^= 0xdd;
-	out[1] = siphash_output(&s);
+	out[0] = siphash128_first(&s, 8 * words);
+	out[1] = siphash128_second(&s);
 }
 
 #endif

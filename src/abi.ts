@@ -1,10 +1,10 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = '5cae7272229c';
+export const ABI_HASH = '80b35f7fe1b0';
 
 /** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
-export const SHARED_HASH = '7142b1046cba';
+export const SHARED_HASH = 'ffe37619d0c7';
 
 function readBytes(view: DataView, at: number, length: number): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset + at, length).slice();
@@ -62,28 +62,27 @@ export const Verdict = {
   DROP_VERSION: 5,
   DROP_TYPE: 6,
   DROP_RESERVED: 7,
-  DROP_UNSUPPORTED: 8,
-  DROP_KEY_UNKNOWN: 9,
-  DROP_KEY_TIME: 10,
-  DROP_GUARD: 11,
-  DROP_SKEW_BUDGET: 12,
-  DROP_TAG: 13,
-  DROP_BUSY: 14,
-  REPLY_CLOCK_SKEW: 15,
-  REPLY_NOT_READY: 16,
-  REPLY_FOUND: 17,
-  REPLY_MOVED: 18,
-  REPLY_PLACED: 19,
-  REPLY_NOT_FOUND: 20,
-  REPLY_DENIED: 21,
-  ABORTED: 22,
-  COUNT: 23,
+  DROP_KEY_UNKNOWN: 8,
+  DROP_KEY_TIME: 9,
+  DROP_GUARD: 10,
+  DROP_SKEW_BUDGET: 11,
+  DROP_TAG: 12,
+  DROP_BUSY: 13,
+  REPLY_CLOCK_SKEW: 14,
+  REPLY_NOT_READY: 15,
+  REPLY_FOUND: 16,
+  REPLY_MOVED: 17,
+  REPLY_PLACED: 18,
+  REPLY_NOT_FOUND: 19,
+  REPLY_DENIED: 20,
+  ABORTED: 21,
+  COUNT: 22,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
 /** enum layout */
 export const Layout = {
-  REVISION: 3,
+  REVISION: 4,
 } as const;
 export type Layout = (typeof Layout)[keyof typeof Layout];
 
@@ -1001,13 +1000,13 @@ export function writeTableCounts(view: DataView, at: number, value: TableCounts)
   view.setBigUint64(at + 40, value.factsRefused, true);
 }
 
-/** struct verdict_counts, 184 bytes */
+/** struct verdict_counts, 176 bytes */
 export interface VerdictCounts {
   packets: bigint[];
 }
 
 export const verdictCountsLayout = {
-  size: 184,
+  size: 176,
   offset: {
     packets: 0,
   },
@@ -1015,12 +1014,12 @@ export const verdictCountsLayout = {
 
 export function readVerdictCounts(view: DataView, at = 0): VerdictCounts {
   return {
-    packets: Array.from({ length: 23 }, (_, i) => view.getBigUint64(at + 8 * i, true)),
+    packets: Array.from({ length: 22 }, (_, i) => view.getBigUint64(at + 8 * i, true)),
   };
 }
 
 export function writeVerdictCounts(view: DataView, at: number, value: VerdictCounts): void {
-  for (let i = 0; i < 23; i++) view.setBigUint64(at + 8 * i, value.packets[i] as bigint, true);
+  for (let i = 0; i < 22; i++) view.setBigUint64(at + 8 * i, value.packets[i] as bigint, true);
 }
 
 /** struct skew_budget, 16 bytes */

@@ -21,12 +21,11 @@ import {
   sizeOf,
   viewOf,
 } from './header.ts';
-import type { Key } from './keyring.ts';
 import { sealLookupReply } from './lookup.ts';
 import { isShed, movedTo, slotOf } from './placement.ts';
 import type { AuthenticRequest } from './reply.ts';
 import { authenticate, batchCount, batchHashAt, guardMatches, reservedIsZero } from './request.ts';
-import type { BackendRecord, ResponderSettings, ResponderTables, Served } from './responder-tables.ts';
+import type { BackendRecord, ResponderSettings, ResponderTables } from './responder-tables.ts';
 
 export interface Response {
   readonly verdict: Verdict;
@@ -57,7 +56,7 @@ export function respond(
   tables: ResponderTables,
   monotonicMs: number,
 ): Response {
-  const { settings, serves } = tables;
+  const { settings } = tables;
 
   // 3. Form.
   if (datagram.length < HEADER_SIZE) return { verdict: Verdict.DROP_LENGTH };
@@ -67,7 +66,6 @@ export function respond(
   if (readVersion(view) !== Wire.VERSION) return { verdict: Verdict.DROP_VERSION };
   const type = readType(view);
   if (!isRequestType(type)) return { verdict: Verdict.DROP_TYPE };
-  if (!serves.types.includes(type)) return { verdict: Verdict.DROP_UNSUPPORTED };
   const count = entryCount(type, datagram, view);
   if (count === 0 || datagram.length !== sizeOf(type, count)) return { verdict: Verdict.DROP_LENGTH };
   if (!reservedIsZero(datagram, type)) return { verdict: Verdict.DROP_RESERVED };
@@ -76,7 +74,6 @@ export function respond(
   const keyId = readKeyId(view);
   const key = tables.key(keyId);
   if (key === undefined) return { verdict: Verdict.DROP_KEY_UNKNOWN };
-  if (!servesKey(serves, key)) return { verdict: Verdict.DROP_UNSUPPORTED };
   const nowMs = monotonicMs + settings.clockOffsetMs;
   if (!key.validAt(nowMs)) return { verdict: Verdict.DROP_KEY_TIME };
 
@@ -118,10 +115,6 @@ function entryCount(type: RequestType, datagram: Uint8Array, view: DataView): nu
   if (datagram.length < batchPrefixLayout.size) return 0;
   const count = batchCount(view);
   return count <= Wire.BATCH_MAX ? count : 0;
-}
-
-function servesKey(serves: Served, key: Key): boolean {
-  return serves.suites.includes(key.suite) && (serves.encrypted || !key.encrypt);
 }
 
 function momentOf(settings: ResponderSettings, monotonicMs: number, nowMs: number): Moment {

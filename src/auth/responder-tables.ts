@@ -2,10 +2,8 @@
  * What a responder answers from: a port. The kernel's maps hold the same (bpf/abi.h); the tests and the responder
  * in user space bring their own. May be imported by every floor above.
  */
-import { RequestType } from '../abi.ts';
 import type { Key } from './keyring.ts';
 import type { Ring } from './placement.ts';
-import { SUITES, type Suite } from './suites.ts';
 
 /** As struct settings in bpf/abi.h; whole milliseconds. */
 export interface ResponderSettings {
@@ -50,24 +48,9 @@ export interface FactRecord {
   readonly version: bigint;
 }
 
-/** What a responder serves; the rest is counted as unsupported and dropped. */
-export interface Served {
-  readonly types: readonly RequestType[];
-  readonly suites: readonly Suite[];
-  /** Whether keys whose replies are encrypted are served. */
-  readonly encrypted: boolean;
-}
-
-export const SERVES_ALL: Served = {
-  types: [RequestType.LOOKUP, RequestType.BATCH, RequestType.FACT],
-  suites: SUITES,
-  encrypted: true,
-};
-
 /** A hash that is passed in is a part of the datagram: copy what is kept. */
 export interface ResponderTables {
   readonly settings: ResponderSettings;
-  readonly serves: Served;
   /** Whether this source may ask: 16 bytes, IPv4 as ::ffff:a.b.c.d. */
   allows(source: Uint8Array): boolean;
   key(id: number): Key | undefined;

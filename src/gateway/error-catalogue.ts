@@ -59,9 +59,6 @@ export const errorCatalogue = {
   KEY_ID_REUSED: entry(2, 422, 'Key id used before', ({ keys }: { keys: readonly string[] }) => {
     return `${keys.join(', ')}: found another secret, suite or encryption setting than this id stood for before; an id is never used again for another one: give the new key a new id`;
   }),
-  KEY_UNSUPPORTED: entry(2, 422, 'Key not available', ({ keys }: { keys: readonly string[] }) => {
-    return `${keys.join('\n')}\nThis is not available in this version: change these keys, or take them out.`;
-  }),
   KEYS_NOT_APPLIED: entry(1, 500, 'Keys not applied', ({ reason, undone }: Reason & { undone: boolean }) => {
     return `the kernel refused the keys: ${reason}; ${
       undone

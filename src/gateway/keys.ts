@@ -10,28 +10,12 @@ import { failure, systemCode } from './errors.ts';
 import { applyKeys } from './kernel-keys.ts';
 import type { KeyInfo, KeyName, KeyReload, KeyTable } from './ports.ts';
 
-/** What a key may ask for and the kernel program doesn't do yet. The part that builds one deletes its line here. */
-const UNAVAILABLE: readonly ((key: Key) => string | undefined)[] = [
-  (key) => (key.suite === 'blake2s' ? `found suite: ${key.suite}; allowed: hmac-sha256` : undefined),
-  (key) => (key.encrypt ? 'found encrypt: true; allowed: false' : undefined),
-];
-
 /**
  * Reads and checks the key file, as far as that can be done without the kernel.
  * @param read throws AuthError
- * @throws GatewayError KEY_FILE_INVALID, KEY_UNSUPPORTED
+ * @throws GatewayError KEY_FILE_INVALID
  */
 export function readKeys(file: string, read: (file: string) => Keyring = readKeyFile): Keyring {
-  const keyring = readOrRefuse(file, read);
-  const refused = [...keyring].flatMap((key) => {
-    return UNAVAILABLE.flatMap((check) => check(key) ?? []).map((problem) => `${key}: ${problem}`);
-  });
-  if (refused.length === 0) return keyring;
-  keyring.wipe();
-  throw failure('KEY_UNSUPPORTED', { keys: refused });
-}
-
-function readOrRefuse(file: string, read: (file: string) => Keyring): Keyring {
   try {
     return read(file);
   } catch (error) {

@@ -1,12 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { RequestType, Verdict } from '../../src/abi.ts';
-import { encodeBatchRequest, encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
+import { Verdict } from '../../src/abi.ts';
+import { encodeBatchRequest, encodeLookupRequest } from '../../src/auth/request.ts';
 import { respond } from '../../src/auth/respond.ts';
-import type { Served } from '../../src/auth/responder-tables.ts';
 import { sipHash64 } from '../../src/auth/siphash.ts';
 import { makeKey } from './support/keys.ts';
-import { HASH, KEY, lookup, NONCE, NOW_MS, tablesWith } from './support/responder.ts';
+import { HASH, KEY, NONCE, NOW_MS, tablesWith } from './support/responder.ts';
 import { MONOTONIC_MS, SOURCE, type TableOptions } from './support/tables.ts';
 import { bytes, hex } from './support/vectors.ts';
 
@@ -42,12 +41,11 @@ describe('order of the checks', () => {
       [...wrong.guard],
       [40, (request[40] as number) ^ 1],
     ];
-    const onlyFacts = { types: [RequestType.FACT], suites: ['hmac-sha256'], encrypted: true } as const;
     const judge = (datagram: Uint8Array, options: Partial<TableOptions>) =>
       respond(datagram, SOURCE, tablesWith(options), MONOTONIC_MS).verdict;
     const from = (n: number) => patched(request, all.slice(n));
     const long = (n: number) => Uint8Array.of(...from(n), 0);
-    const everything = { ...wrong.source, ...noBudget, keys: [late], serves: onlyFacts };
+    const everything = { ...wrong.source, ...noBudget, keys: [late] };
 
     expect(judge(from(0).subarray(0, 23), everything)).toBe(Verdict.DROP_LENGTH);
     expect(judge(long(0), everything)).toBe(Verdict.DROP_SOURCE);
@@ -55,13 +53,11 @@ describe('order of the checks', () => {
     expect(judge(long(0), allowed)).toBe(Verdict.DROP_MAGIC);
     expect(judge(long(1), allowed)).toBe(Verdict.DROP_VERSION);
     expect(judge(long(2), allowed)).toBe(Verdict.DROP_TYPE);
-    expect(judge(long(3), allowed)).toBe(Verdict.DROP_UNSUPPORTED);
-    const { serves: __, ...served } = allowed;
-    expect(judge(long(3), served)).toBe(Verdict.DROP_LENGTH);
-    expect(judge(from(3), served)).toBe(Verdict.DROP_RESERVED);
-    expect(judge(from(4), served)).toBe(Verdict.DROP_KEY_UNKNOWN);
-    expect(judge(from(5), served)).toBe(Verdict.DROP_KEY_TIME);
-    const { keys: ___, ...valid } = served;
+    expect(judge(long(3), allowed)).toBe(Verdict.DROP_LENGTH);
+    expect(judge(from(3), allowed)).toBe(Verdict.DROP_RESERVED);
+    expect(judge(from(4), allowed)).toBe(Verdict.DROP_KEY_UNKNOWN);
+    expect(judge(from(5), allowed)).toBe(Verdict.DROP_KEY_TIME);
+    const { keys: __, ...valid } = allowed;
     expect(judge(from(5), valid)).toBe(Verdict.DROP_GUARD);
   });
 
@@ -145,23 +141,6 @@ describe('form of a BATCH', () => {
     ['with another hash', patched(batch, [[40, 0xff]]), Verdict.DROP_TAG],
   ])('%s', (_, datagram, verdict) => {
     expect(judge(datagram)).toBe(verdict);
-  });
-});
-
-describe('what is served', () => {
-  const kernel: Served = { types: [RequestType.LOOKUP], suites: ['hmac-sha256'], encrypted: false };
-
-  it('drops the rest as unsupported', () => {
-    expect(lookup({ serves: kernel }).verdict).toBe(Verdict.REPLY_FOUND);
-    for (const key of [makeKey({ id: 9, suite: 'blake2s' }), makeKey({ id: 9, encrypt: true })]) {
-      expect(lookup({ serves: kernel, keys: [key] }, HASH, NOW_MS, key).verdict).toBe(Verdict.DROP_UNSUPPORTED);
-      expect(lookup({ keys: [key] }, HASH, NOW_MS, key).verdict).toBe(Verdict.REPLY_FOUND);
-    }
-    const others = [encodeFactRequest(KEY, HASH, NOW_MS, NONCE), encodeBatchRequest(KEY, [HASH], NOW_MS, NONCE)];
-    for (const { bytes: datagram } of others) {
-      const { verdict } = respond(datagram, SOURCE, tablesWith({ serves: kernel }), MONOTONIC_MS);
-      expect(verdict).toBe(Verdict.DROP_UNSUPPORTED);
-    }
   });
 });
 

@@ -22,7 +22,7 @@ const wallMs = (): number => systemRuntime.wallMs() + stepMs;
 beforeAll(async () => {
   lab = new BpfLab();
   key = lab.newKey(1);
-  passing = lab.newKey(2, null, wallMs() + MINUTE_MS);
+  passing = lab.newKey(2, { notAfterMs: wallMs() + MINUTE_MS });
   await lab.setBackends([{ id: 1, address: new Uint8Array(16).fill(1), port: 80 }]);
   lab.addSession('ending', { expiresMs: wallMs() + 30 * MINUTE_MS, backendId: 1 });
   lab.addSession('endless', { expiresMs: 0, backendId: 1 });

@@ -9,18 +9,20 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Verdict } from '../../src/abi.ts';
 import { cookieHash, factHash } from '../../src/auth/cookie.ts';
+import type { Key } from '../../src/auth/keyring.ts';
 import { shedRankOf } from '../../src/auth/placement.ts';
-import { encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
+import { encodeBatchRequest, encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
 import { sipHash64 } from '../../src/auth/siphash.ts';
 import { ipv4 } from '../model/frames.ts';
 import { Choices } from './choices.ts';
-import { BpfLab, CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, type Outcome, PORT } from './lab.ts';
+import { BpfLab, CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, type Outcome, PORT, XDP } from './lab.ts';
 
 const FRAMES = Number(process.env['FRAMES'] ?? 20_000);
 const SEED = Number(process.env['SEED'] ?? randomInt(2 ** 32));
 const MINUTE_MS = 60_000;
 const WEEK_MS = 7 * 24 * 60 * MINUTE_MS;
-const KEY_IDS = [1, 1, 2, 3, 0xffff_ffff] as const;
+/** Of each suite, encrypted and not; 2 is over and 3 is yet to come. */
+const KEY_IDS = [1, 4, 5, 6, 0xffff_ffff, 2, 3] as const;
 /** Backends that a world may have; sessions may name one that it hasn't. */
 const BACKEND_IDS = [1, 2, 3, 300, 301, 40_000, 65_535] as const;
 /** So many that slots and shed ranks are of every kind. */
@@ -45,8 +47,11 @@ let lab: Lab;
 beforeAll(() => {
   lab = new Lab();
   lab.newKey(1);
-  lab.newKey(2, null, lab.nowMs() - MINUTE_MS);
-  lab.newKey(3, lab.nowMs() + WEEK_MS);
+  lab.newKey(2, { notAfterMs: lab.nowMs() - MINUTE_MS });
+  lab.newKey(3, { notBeforeMs: lab.nowMs() + WEEK_MS });
+  lab.newKey(4, { encrypt: true });
+  lab.newKey(5, { suite: 'blake2s' });
+  lab.newKey(6, { suite: 'blake2s', encrypt: true });
   lab.newKey(0xffff_ffff);
   lab.datapath.setAllowed([{ bytes: ipv4(10, 99, 0, 0), prefixLength: 96 + 24 }]);
 });
@@ -89,8 +94,13 @@ interface Plan {
   overIpv6: boolean;
   vlans: number[];
   keyId: (typeof KEY_IDS)[number];
-  name: string;
-  fact: boolean;
+  kind: 'lookup' | 'fact' | 'batch';
+  /** Who is asked for: the first one, or by a batch each. */
+  names: string[];
+  /** What a batch says its number of entries is, after it was made; undefined = what it is. */
+  count: number | undefined;
+  /** A batch is cut or extended to what it then says. */
+  resized: boolean;
   /** Byte 3 of the request, after it was made; undefined = as it was made. */
   type: number | undefined;
   skewMs: number;
@@ -129,8 +139,10 @@ const PLAIN: Plan = {
   overIpv6: false,
   vlans: [],
   keyId: 1,
-  name: NAMES[0] as string,
-  fact: false,
+  kind: 'lookup',
+  names: NAMES.slice(0, 1),
+  count: undefined,
+  resized: false,
   type: undefined,
   skewMs: 0,
   sourcePort: 40_000,
@@ -160,15 +172,21 @@ const PLAIN: Plan = {
 
 /** Mostly a request as it should be, with each part sometimes off. */
 function planOf(choose: Choices): Plan {
-  const changes = (end: number): Change[] => choose.list(1, 3, () => ({ at: choose.below(end), value: choose.byte() }));
+  const changes = (...ends: number[]): Change[] => {
+    return choose.list(1, 3, () => ({ at: choose.below(choose.of(ends)), value: choose.byte() }));
+  };
+  const name = (): string =>
+    choose.oneIn(20) ? 'nobody' : choose.oneIn(5) ? (NAMES[choose.below(2)] as string) : choose.of(NAMES);
   return {
     overIpv6: choose.oneIn(2),
     vlans: choose.oneIn(9)
       ? choose.list(0, 4, () => choose.of([0x8100, 0x88a8, 0x9100, 0x0800, 0x86dd]))
       : choose.of([[], [0x8100], [0x88a8, 0x8100], [0x8100, 0x8100]]),
     keyId: choose.of(KEY_IDS),
-    name: choose.oneIn(20) ? 'nobody' : choose.oneIn(5) ? (NAMES[choose.below(2)] as string) : choose.of(NAMES),
-    fact: choose.oneIn(4),
+    kind: choose.of(['lookup', 'lookup', 'fact', 'batch']),
+    names: choose.list(1, choose.of([1, 8, 64]), name),
+    count: choose.oneIn(20) ? choose.of([choose.below(67), 0x100 * choose.byte()]) : undefined,
+    resized: choose.oneIn(2),
     type: choose.oneIn(10) ? choose.of([0, 1, 2, 3, 4, 0x81]) : undefined,
     skewMs: choose.oneIn(10) ? choose.of([-120_000, 120_000, -(2 ** 41)]) : choose.below(58_001) - 29_000,
     sourcePort: choose.below(65_536),
@@ -186,10 +204,10 @@ function planOf(choose: Choices): Plan {
     payload: choose.oneIn(5) ? choose.of(['cut', 'extended', 'random']) : 'request',
     length: choose.below(1401),
     nonce: choose.byte(),
-    changes: choose.oneIn(3) ? changes(80) : [],
+    changes: choose.oneIn(3) ? changes(80, 1080) : [],
     sealed: choose.oneIn(2),
-    frameChanges: choose.oneIn(4) ? changes(161) : [],
-    keep: choose.oneIn(20) ? 14 + choose.below(157) : undefined,
+    frameChanges: choose.oneIn(4) ? changes(161, 1200) : [],
+    keep: choose.oneIn(20) ? 14 + choose.below(choose.of([157, 1200])) : undefined,
     ready: !choose.oneIn(10),
     allowList: choose.oneIn(10),
     budget: !choose.oneIn(3),
@@ -197,18 +215,40 @@ function planOf(choose: Choices): Plan {
   };
 }
 
+function requestOf(plan: Plan, key: Key, timeMs: number, nonce: Uint8Array): Uint8Array {
+  const name = plan.names[0] as string;
+  if (plan.kind === 'lookup') return encodeLookupRequest(key, cookieHash(name), timeMs, nonce).bytes;
+  if (plan.kind === 'fact') return encodeFactRequest(key, factHash(name), timeMs, nonce).bytes;
+  const hashes = plan.names.map((sessionId) => cookieHash(sessionId));
+  const { bytes } = encodeBatchRequest(key, hashes, timeMs, nonce);
+  if (plan.count === undefined) return bytes;
+  bytes.set([plan.count >> 8, plan.count & 0xff], 24);
+  if (!plan.resized || plan.count > 67) return bytes;
+  const resized = new Uint8Array(56 + 16 * plan.count);
+  resized.set(bytes.subarray(0, resized.length));
+  return resized;
+}
+
+/** Makes the guard right, whatever comes before it. */
+function seal(kind: Plan['kind'], key: Key, bytes: Uint8Array): void {
+  if (kind !== 'batch') bytes.set(sipHash64(key.guardKey, bytes.subarray(0, 56)), 56);
+  else
+    bytes.set(
+      sipHash64(key.guardKey, Uint8Array.of(...bytes.subarray(0, 32), ...bytes.slice(-24, -8))),
+      bytes.length - 8,
+    );
+}
+
 function payloadOf(plan: Plan): Uint8Array {
   const key = lab.key(plan.keyId);
   if (key === undefined) throw new Error(`the lab has no key ${plan.keyId}`);
   const timeMs = Math.max(0, lab.nowMs() + plan.skewMs);
   const nonce = new Uint8Array(8).fill(plan.nonce);
-  const { bytes } = plan.fact
-    ? encodeFactRequest(key, factHash(plan.name), timeMs, nonce)
-    : encodeLookupRequest(key, cookieHash(plan.name), timeMs, nonce);
+  const bytes = requestOf(plan, key, timeMs, nonce);
   if (plan.type !== undefined) bytes[3] = plan.type;
-  for (const { at, value } of plan.changes) bytes[at] = value;
-  if (plan.sealed) bytes.set(sipHash64(key.guardKey, bytes.subarray(0, 56)), 56);
-  if (plan.payload === 'cut') return bytes.subarray(0, plan.length % 80);
+  for (const { at, value } of plan.changes) bytes[at % bytes.length] = value;
+  if (plan.sealed) seal(plan.kind, key, bytes);
+  if (plan.payload === 'cut') return bytes.subarray(0, plan.length % bytes.length);
   if (plan.payload === 'extended') return Uint8Array.of(...bytes, ...new Uint8Array(plan.length));
   if (plan.payload === 'random') return new Uint8Array(plan.length).map((_, i) => (i * plan.sourcePort) & 0xff);
   return bytes;
@@ -278,12 +318,14 @@ test(`the program and the model agree on ${FRAMES} generated packets, seed ${SEE
   timeout: 600_000 + FRAMES,
 }, async () => {
   const seen = new Map<Verdict, number>();
+  const answered = new Set<string>();
   const choose = new Choices(SEED);
   for (let i = 0; i < FRAMES; i++) {
     if (i % WORLD_FRAMES === 0) await makeWorld(choose);
     const plan = planOf(choose);
     const { program, model } = bothOf(plan);
     seen.set(program.verdict, (seen.get(program.verdict) ?? 0) + 1);
+    if (program.action === XDP.TX) answered.add(`${plan.kind}, key ${plan.keyId}`);
     if (i % 1_000_000 === 999_999) console.log(`${i + 1} frames`);
     if (isDeepStrictEqual(program, model)) continue;
     const smallest = shrunk(plan);
@@ -298,4 +340,6 @@ test(`the program and the model agree on ${FRAMES} generated packets, seed ${SEE
   for (const [name, verdict] of reachable) {
     expect(seen.get(verdict) ?? 0, `${name} was never reached`).toBeGreaterThan(0);
   }
+  const due = KEY_IDS.slice(0, -2).flatMap((id) => ['lookup', 'fact', 'batch'].map((kind) => `${kind}, key ${id}`));
+  expect([...answered].sort(), 'answered').toEqual(due.sort());
 });

@@ -5,17 +5,21 @@
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import {
+  type BatchEntry,
+  batchEntryLayout,
+  batchPrefixLayout,
   type FactReply,
   type LookupReply,
-  RequestType,
+  readBatchEntry,
   readFactReply,
   readLookupReply,
+  readWireHeader,
   Verdict,
 } from '../../src/abi.ts';
 import { cookieHash, factHash } from '../../src/auth/cookie.ts';
-import { Key } from '../../src/auth/keyring.ts';
+import { Key, type KeyFields } from '../../src/auth/keyring.ts';
 import { buildRing, type Ring } from '../../src/auth/placement.ts';
-import { encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
+import { encodeBatchRequest, encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
 import type { BackendRecord, FactRecord, SessionRecord } from '../../src/auth/responder-tables.ts';
 import { Datapath, detachAll } from '../../src/gateway/kernel/datapath.ts';
 import { runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
@@ -51,11 +55,6 @@ export class BpfLab implements FrameTables {
   readonly pins = `/sys/fs/bpf/session-gateway-test-${process.pid}-${hex(randomBytes(4))}`;
   readonly datapath: Datapath;
   readonly port = PORT;
-  readonly serves = {
-    types: [RequestType.LOOKUP, RequestType.FACT],
-    suites: ['hmac-sha256'],
-    encrypted: false,
-  } as const;
   readonly settings = {
     clockOffsetMs: Date.now() - monotonicMs(),
     inStepMs: 0,
@@ -107,13 +106,10 @@ export class BpfLab implements FrameTables {
     return key;
   }
 
-  newKey(id: number, notBeforeMs: number | null = null, notAfterMs: number | null = null): Key {
-    return this.addKey(
-      new Key(
-        { id, name: `key-${id}`, suite: 'hmac-sha256', encrypt: false, notBeforeMs, notAfterMs },
-        randomBytes(32),
-      ),
-    );
+  /** Of suite hmac-sha256, not encrypted, and valid always, where it says nothing else. */
+  newKey(id: number, fields: Partial<Omit<KeyFields, 'id'>> = {}): Key {
+    const defaults = { name: `key-${id}`, suite: 'hmac-sha256', encrypt: false } as const;
+    return this.addKey(new Key({ id, ...defaults, notBeforeMs: null, notAfterMs: null, ...fields }, randomBytes(32)));
   }
 
   /** Resolves once the program answers by these: soon after another switch that takes a moment. */
@@ -242,6 +238,11 @@ export class BpfLab implements FrameTables {
     return encodeFactRequest(key, factHash(name), timeMs, randomBytes(8)).bytes;
   }
 
+  batchRequest(key: Key, sessionIds: readonly string[], timeMs = this.nowMs()): Uint8Array {
+    const hashes = sessionIds.map((sessionId) => cookieHash(sessionId));
+    return encodeBatchRequest(key, hashes, timeMs, randomBytes(8)).bytes;
+  }
+
   frame(payload: Uint8Array, options: Partial<FrameOptions> = {}): Uint8Array {
     return buildFrame({ source: CLIENT_V4, destination: GATEWAY_V4, destinationPort: PORT, payload, ...options });
   }
@@ -270,11 +271,16 @@ export class BpfLab implements FrameTables {
 
   /** `time_ms` of the reply in a frame with any VLAN tags and any family. */
   replyTimeMs(frame: Uint8Array): number {
-    return Number(this.reply(frame).header.timeMs);
+    return Number(readWireHeader(viewOf(frame), payloadAt(frame)).timeMs);
   }
 
   reply(frame: Uint8Array): LookupReply {
     return readLookupReply(viewOf(frame), payloadAt(frame));
+  }
+
+  batchReply(frame: Uint8Array, count: number): BatchEntry[] {
+    const at = payloadAt(frame) + batchPrefixLayout.size;
+    return Array.from({ length: count }, (_, i) => readBatchEntry(viewOf(frame), at + batchEntryLayout.size * i));
   }
 
   factReply(frame: Uint8Array): FactReply {

@@ -12,13 +12,12 @@ import { type LookupAnswer, sealLookupReply } from '../../src/auth/lookup.ts';
 import { buildRing } from '../../src/auth/placement.ts';
 import { authenticate } from '../../src/auth/request.ts';
 import { respond } from '../../src/auth/respond.ts';
-import {
-  type BackendRecord,
-  type FactRecord,
-  type ResponderSettings,
-  type ResponderTables,
-  SERVES_ALL,
-  type SessionRecord,
+import type {
+  BackendRecord,
+  FactRecord,
+  ResponderSettings,
+  ResponderTables,
+  SessionRecord,
 } from '../../src/auth/responder-tables.ts';
 
 const EMPTY_RING = buildRing([]);
@@ -92,7 +91,6 @@ export class GatewayModel {
     };
     return {
       settings,
-      serves: SERVES_ALL,
       allows: () => true,
       key: (id) => this.#keys.get(id),
       session: (hash) => this.#sessions.get(hex(hash)),

@@ -241,14 +241,6 @@ describe('what is refused, with everything as it was', () => {
     expectRefused('KEY_ID_REUSED', /key 1/, { id: 1, secret: 1 });
   });
 
-  test.each([
-    [{ id: 2, suite: 'blake2s' }, /^key 2 \(key-2\): found suite: blake2s; allowed: hmac-sha256/],
-    [{ id: 2, encrypt: true }, /^key 2 \(key-2\): found encrypt: true; allowed: false/],
-  ] as const)('what the kernel program does not do: %j', (entry, message) => {
-    load({ id: 1 });
-    expectRefused('KEY_UNSUPPORTED', message, { id: 1 }, entry);
-  });
-
   test('a file that is bad', () => {
     load({ id: 1 });
     const bad = new KeyFileError('KEY_FILE_CONTENT', ['k.yaml:1: a', 'k.yaml:2: b']);

@@ -27,7 +27,6 @@ const SEEN_IN_THE_HEADER: ReadonlySet<Verdict> = new Set([
   Verdict.DROP_MAGIC,
   Verdict.DROP_VERSION,
   Verdict.DROP_TYPE,
-  Verdict.DROP_UNSUPPORTED,
 ]);
 
 export function respondToFrame(frame: Uint8Array, tables: FrameTables, monotonicMs: number): FrameAnswer {

@@ -1,14 +1,12 @@
 /** A responder's tables in memory, for tests. */
 import type { Key } from '../../../src/auth/keyring.ts';
 import { buildRing, type Ring } from '../../../src/auth/placement.ts';
-import {
-  type BackendRecord,
-  type FactRecord,
-  type ResponderSettings,
-  type ResponderTables,
-  SERVES_ALL,
-  type Served,
-  type SessionRecord,
+import type {
+  BackendRecord,
+  FactRecord,
+  ResponderSettings,
+  ResponderTables,
+  SessionRecord,
 } from '../../../src/auth/responder-tables.ts';
 import { bytes, hex } from './vectors.ts';
 
@@ -20,7 +18,6 @@ export interface TableOptions {
   /** Unix ms; the monotonic clock stands at `MONOTONIC_MS`. */
   nowMs: number;
   settings?: Partial<ResponderSettings>;
-  serves?: Served;
   allows?: (source: Uint8Array) => boolean;
   /** By hash, in hex. */
   sessions?: Record<string, SessionRecord>;
@@ -50,7 +47,6 @@ export function makeTables(options: TableOptions): ResponderTables & { monotonic
       ready: true,
       ...options.settings,
     },
-    serves: options.serves ?? SERVES_ALL,
     allows: options.allows ?? (() => true),
     key: (id) => keys.get(id),
     session: (hash) => options.sessions?.[hex(hash)],
