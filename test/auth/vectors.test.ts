@@ -1,39 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { RequestType, Verdict } from '../../src/abi.ts';
-import { openBatchReply, sealBatchReply } from '../../src/auth/batch.ts';
-import { openFactReply, sealFactReply } from '../../src/auth/fact.ts';
-import { openLookupReply, sealLookupReply } from '../../src/auth/lookup.ts';
+import { openBatchReply } from '../../src/auth/batch.ts';
+import { openFactReply } from '../../src/auth/fact.ts';
+import { openLookupReply } from '../../src/auth/lookup.ts';
 import type { Opened } from '../../src/auth/reply.ts';
 import type { SentRequest } from '../../src/auth/request.ts';
 import { respond } from '../../src/auth/respond.ts';
-import { authenticOf, flipped } from './support/datagrams.ts';
+import { flipped } from './support/datagrams.ts';
+import { entryOf, factOf, lookupOf, sealVector } from './support/seal-vector.ts';
 import { makeTables, SOURCE } from './support/tables.ts';
-import { bytes, encodeVector, hex, keyOf, type Vector, vectors } from './support/vectors.ts';
-
-function sealVector(vector: Vector, sent: SentRequest): Uint8Array {
-  const request = authenticOf(sent);
-  if (vector.kind === 'batch') {
-    const { time_ms, age_ms, entries } = vector.reply;
-    return sealBatchReply(request, { timeMs: time_ms, ageMs: age_ms, entries: entries.map(entryOf) });
-  }
-  if (vector.kind === 'fact') return sealFactReply(request, factOf(vector.reply));
-  return sealLookupReply(request, lookupOf(vector.reply));
-}
-
-type EntryFields = Extract<Vector, { kind: 'batch' }>['reply']['entries'][number];
-
-function entryOf({ status, flags, backend_id, ttl_s, version }: EntryFields) {
-  return { status, flags, backendId: backend_id, ttlS: ttl_s, version: BigInt(version) };
-}
-
-function factOf({ time_ms, status, flags, value, version, age_ms }: Extract<Vector, { kind: 'fact' }>['reply']) {
-  return { timeMs: time_ms, status, flags, value: bytes(value), version: BigInt(version), ageMs: age_ms };
-}
-
-function lookupOf(reply: Extract<Vector, { kind: 'lookup' }>['reply']) {
-  const { time_ms, port, address, age_ms } = reply;
-  return { timeMs: time_ms, ...entryOf(reply), port, address: bytes(address), ageMs: age_ms };
-}
+import { bytes, encodeVector, hex, keyOf, vectors } from './support/vectors.ts';
 
 function open(sent: SentRequest, datagram: Uint8Array): Opened<unknown> {
   if (sent.type === RequestType.LOOKUP) return openLookupReply(sent, datagram);
