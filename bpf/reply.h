@@ -61,6 +61,7 @@ __attribute__((noinline)) __u64 write_batch(struct xdp_md *ctx, const struct scr
 		return 0;
 	cursor_skip(&cursor, offset);
 	for (__u64 i = 0; i < TAGGED_WORDS_MAX + TAG_WORDS && i < words; i++) {
+		opaque(cursor.at); /* or clang counts back from a pointer that is past what was checked */
 		at = cursor_take(&cursor, sizeof(*at));
 		if (!at)
 			return 0;
