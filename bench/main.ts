@@ -9,6 +9,7 @@ const BENCHES: Record<string, string> = {
   drain: 'drain/drain.ts',
   flood: 'flood/flood.ts',
   scale: 'scale.ts',
+  sync: 'sync/sync.ts',
 };
 
 const [name = '', ...args] = process.argv.slice(2);

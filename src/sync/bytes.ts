@@ -4,10 +4,10 @@
  */
 import { COOKIE_HASH_DIGITS } from './limits.ts';
 
-/** Whether `bytes` are the Latin-1 characters of `text`. */
-export function isText(bytes: Buffer, text: string): boolean {
-  if (bytes.length !== text.length) return false;
-  for (let i = 0; i < text.length; i++) if (bytes[i] !== text.charCodeAt(i)) return false;
+/** Whether the `length` bytes at `start` are the Latin-1 characters of `text`. */
+export function isTextAt(bytes: Buffer, start: number, length: number, text: string): boolean {
+  if (length !== text.length) return false;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false;
   return true;
 }
 
@@ -25,12 +25,11 @@ export function isCookieHash(bytes: Buffer): boolean {
 /** No field holds a longer number: 2^64 has 20 digits. */
 const DIGITS_MAX = 20;
 
-/** @returns the number that `bytes` write in decimal digits and nothing else (exact up to 2^53), or -1 */
-export function parseDecimal(bytes: Buffer): number {
-  const length = bytes.length;
+/** @returns the number that the `length` bytes at `start` write in decimal digits and nothing else (exact up to 2^53), or -1 */
+export function parseDecimal(bytes: Buffer, start = 0, length = bytes.length): number {
   if (length === 0 || length > DIGITS_MAX) return -1;
   let value = 0;
-  for (let i = 0; i < length; i++) {
+  for (let i = start; i < start + length; i++) {
     const digit = (bytes[i] as number) - 0x30;
     if (digit < 0 || digit > 9) return -1;
     value = value * 10 + digit;

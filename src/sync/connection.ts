@@ -8,6 +8,8 @@ import { Redis } from 'ioredis';
 import { errorMessage, SyncError, withoutCommand } from './errors.ts';
 import { REPLY_MAX_BYTES } from './limits.ts';
 import { CONNECT_TIMEOUT_MS, type ConnectionOptions } from './redis-options.ts';
+import { RespChannel } from './resp-channel.ts';
+import type { Reply } from './resp-reply.ts';
 import type { Runtime } from './runtime.ts';
 
 export type Argument = string | Buffer | number;
@@ -23,6 +25,7 @@ export class Connection {
   #reason: Error | undefined;
   #ended = false;
   #receivedBytes = 0;
+  #channel: RespChannel | null = null;
 
   private constructor(redis: Redis, runtime: Runtime) {
     this.#redis = redis;
@@ -64,13 +67,52 @@ export class Connection {
   }
 
   /**
+   * From now on commands and replies go past ioredis, which has only opened the connection and sees it end: replies are read in
+   * place. To be called before the first command.
+   */
+  readInPlace(): void {
+    const { stream } = this.#redis;
+    const channel = new RespChannel(stream);
+    this.#channel = channel;
+    // Among them is ioredis's reader; it has met every reply to what it sent before the connection was open.
+    stream.removeAllListeners('data');
+    stream.on('data', (chunk: Buffer) => {
+      try {
+        this.#received(chunk.length);
+        if (this.#reason === undefined) channel.receive(chunk);
+      } catch (error) {
+        this.drop(error as Error);
+      }
+    });
+    this.onEnd(() => channel.fail(this.#reason ?? new Error('Connection is closed.')));
+  }
+
+  /**
    * Sends one command. Bulk strings come as buffers, which are slices of what was read: copy what is kept.
    * @throws SyncError REDIS_REFUSED, REDIS_CLOSED, REDIS_TIMEOUT
    */
   call(command: string, ...args: Argument[]): Promise<unknown> {
-    return this.#redis.callBuffer(command, ...args).catch((error: unknown) => {
+    const reply =
+      this.#channel === null
+        ? this.#redis.callBuffer(command, ...args)
+        : this.#channel.send([command, ...args], (read) => read.toValue(), false);
+    return reply.catch((error: unknown) => {
       throw this.#explain(command, error);
     });
+  }
+
+  /**
+   * Sends one command over a connection whose replies are read in place.
+   * @param read what it returns may refer to the reply, which is good until the reply after the next one that is read so
+   * @throws as `call`; what `read` throws
+   */
+  async read<T>(read: (reply: Reply) => T, ...command: readonly Argument[]): Promise<T> {
+    if (this.#channel === null) throw new TypeError('read: found a connection that is read by ioredis');
+    try {
+      return await this.#channel.send(command, read, true);
+    } catch (error) {
+      throw this.#explain(String(command[0]), error);
+    }
   }
 
   /**
@@ -79,21 +121,33 @@ export class Connection {
    * @throws as `call`
    */
   async transaction(commands: readonly (readonly [string, ...Argument[]])[]): Promise<unknown[]> {
+    const replies = await this.#transact(commands, () => this.call('EXEC'));
+    if (!Array.isArray(replies)) throw new SyncError('REDIS_REPLY', 'EXEC: found no list of replies');
+    return replies;
+  }
+
+  /** The same as `transaction` is for `call`, for `read`; `read` gets the list of replies. */
+  readTransaction<T>(commands: readonly (readonly [string, ...Argument[]])[], read: (replies: Reply) => T): Promise<T> {
+    const checked = (replies: Reply): T => {
+      replies.expectList(0, commands.length, 'EXEC');
+      return read(replies);
+    };
+    return this.#transact(commands, () => this.read(checked, 'EXEC'));
+  }
+
+  async #transact<T>(commands: readonly (readonly [string, ...Argument[]])[], exec: () => Promise<T>): Promise<T> {
     let refusal: unknown;
     const noteRefusal = (error: unknown): void => {
       refusal ??= error;
     };
     this.call('MULTI').catch(noteRefusal);
     for (const [command, ...args] of commands) this.call(command, ...args).catch(noteRefusal);
-    let replies: unknown;
     try {
-      replies = await this.call('EXEC');
+      return await exec();
     } catch (error) {
       // EXEC's own error only says that one of the commands was refused.
       throw refusal ?? error;
     }
-    if (!Array.isArray(replies)) throw new SyncError('REDIS_REPLY', 'EXEC: found no list of replies');
-    return replies;
   }
 
   /**
@@ -181,6 +235,7 @@ export class Connection {
   }
 
   #explain(command: string, error: unknown): unknown {
+    if (error instanceof SyncError) return error;
     const reason = withoutCommand(error);
     if (reason instanceof Error && reason.name === 'ReplyError') {
       return new SyncError('REDIS_REFUSED', `${command}: ${errorMessage(reason)}`, { cause: reason });

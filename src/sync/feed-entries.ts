@@ -6,16 +6,14 @@
  * hash that the table takes.
  */
 import { hash as digest } from 'node:crypto';
-import { isCookieHash, isText, parseDecimal } from './bytes.ts';
+import { isCookieHash, parseDecimal } from './bytes.ts';
+import type { EntryBatch } from './entry-batch.ts';
 import type { KnownBackends } from './known-backends.ts';
 import { EXPIRES_MAX_MS, NAME_MAX_BYTES, SID_MAX_BYTES } from './limits.ts';
 import type { PagesUnderWay } from './page-changes.ts';
 import type { Problems } from './problems.ts';
 import type { SessionTable } from './table.ts';
 import { VersionCell } from './versions.ts';
-
-/** As ioredis gives it: the id, and field, value, field, value, … */
-export type FeedEntry = readonly [id: Buffer, fields: readonly Buffer[]];
 
 /** Entries applied, by op; `other` are those without a known one. */
 export interface FeedCounts {
@@ -53,23 +51,23 @@ export class FeedEntries {
   }
 
   /** Queues what the entries say; the caller flushes the table. */
-  apply(entries: readonly FeedEntry[], wallMs: number): void {
-    for (let i = 0; i < entries.length; i++) {
-      const entry = entries[i] as FeedEntry;
-      this.#applyOne(entry[0], entry[1], wallMs);
+  apply(batch: EntryBatch, wallMs: number): void {
+    for (let i = 0, entry = batch.first; i < batch.length; i++, entry = batch.next(entry)) {
+      this.#applyOne(batch, entry, wallMs);
     }
   }
 
-  #applyOne(id: Buffer, fields: readonly Buffer[], wallMs: number): void {
-    this.#version.set(id);
+  #applyOne(batch: EntryBatch, entry: number, wallMs: number): void {
+    const id = batch.id(entry);
+    this.#version.set(batch.bytes, batch.start(id), batch.size(id));
     if (this.#version.absurd) this.#problems.count('feed-id');
-    const op = field(fields, 'op');
-    if (op === undefined) this.#ignore('feed-op');
-    else if (isText(op, 'set')) this.#set(id, fields, wallMs);
-    else if (isText(op, 'del')) this.#del(id, fields);
-    else if (isText(op, 'denied')) this.#denied(fields, wallMs);
-    else if (isText(op, 'fact')) this.#fact(fields);
-    else if (isText(op, 'backends')) this.counts.backends += 1;
+    const op = batch.field(entry, 'op');
+    if (op < 0) this.#ignore('feed-op');
+    else if (batch.isText(op, 'set')) this.#set(batch, entry, wallMs);
+    else if (batch.isText(op, 'del')) this.#del(batch, entry);
+    else if (batch.isText(op, 'denied')) this.#denied(batch, entry, wallMs);
+    else if (batch.isText(op, 'fact')) this.#fact(batch, entry);
+    else if (batch.isText(op, 'backends')) this.counts.backends += 1;
     else this.#ignore('feed-unknown-op');
   }
 
@@ -79,14 +77,14 @@ export class FeedEntries {
   }
 
   /** A session that has ended already is put all the same: the table takes it for none. */
-  #set(id: Buffer, fields: readonly Buffer[], wallMs: number): void {
+  #set(batch: EntryBatch, entry: number, wallMs: number): void {
     this.counts.set += 1;
-    const sid = this.#required(fields, 'sid', SID_MAX_BYTES, 'feed-sid');
-    if (sid === undefined) return;
-    const backend = this.#required(fields, 'backend', NAME_MAX_BYTES, 'feed-backend');
-    if (backend === undefined) return;
-    const expires = field(fields, 'expires');
-    let expiresMs = expires === undefined ? -1 : parseDecimal(expires);
+    const sid = this.#required(batch, batch.field(entry, 'sid'), SID_MAX_BYTES, 'feed-sid');
+    if (sid < 0) return;
+    const backend = this.#required(batch, batch.field(entry, 'backend'), NAME_MAX_BYTES, 'feed-backend');
+    if (backend < 0) return;
+    const expires = batch.field(entry, 'expires');
+    let expiresMs = expires < 0 ? -1 : parseDecimal(batch.bytes, batch.start(expires), batch.size(expires));
     if (expiresMs < 0) {
       this.#problems.count('feed-expires');
       return;
@@ -95,63 +93,51 @@ export class FeedEntries {
       expiresMs = EXPIRES_MAX_MS;
       this.#problems.count('feed-expiry');
     }
-    const backendId = this.#backends.idOf(backend);
+    const backendId = this.#backends.idOf(batch.slice(backend));
     if (backendId === 0) this.#problems.count('unknown-backend');
-    const hash = digest('sha256', sid, 'hex');
+    const hash = digest('sha256', batch.slice(sid), 'hex');
     this.#table.put(hash, this.#version, expiresMs, backendId);
     if (this.#pages.any) {
       const endsSoon = expiresMs !== 0 && expiresMs < wallMs + ENDS_SOON_MS;
-      if (endsSoon || this.#version.inexact) this.#pages.note(hash, id);
+      if (endsSoon || this.#version.inexact) this.#pages.note(hash, batch.slice(batch.id(entry)));
     }
   }
 
-  #del(id: Buffer, fields: readonly Buffer[]): void {
+  #del(batch: EntryBatch, entry: number): void {
     this.counts.del += 1;
-    const sid = this.#required(fields, 'sid', SID_MAX_BYTES, 'feed-sid');
-    if (sid === undefined) return;
-    const hash = digest('sha256', sid, 'hex');
+    const sid = this.#required(batch, batch.field(entry, 'sid'), SID_MAX_BYTES, 'feed-sid');
+    if (sid < 0) return;
+    const hash = digest('sha256', batch.slice(sid), 'hex');
     this.#table.remove(hash, this.#version);
-    if (this.#pages.any) this.#pages.note(hash, id);
+    if (this.#pages.any) this.#pages.note(hash, batch.slice(batch.id(entry)));
   }
 
-  /** @returns undefined, and the problem is counted, where the field is missing, empty or too long */
-  #required(
-    fields: readonly Buffer[],
-    name: string,
-    maxBytes: number,
-    kind: 'feed-sid' | 'feed-backend',
-  ): Buffer | undefined {
-    const value = field(fields, name);
-    if (value !== undefined && value.length > 0 && value.length <= maxBytes) return value;
+  /** @returns -1, and the problem is counted, where the value is missing, empty or too long */
+  #required(batch: EntryBatch, value: number, maxBytes: number, kind: 'feed-sid' | 'feed-backend'): number {
+    if (value >= 0 && batch.size(value) > 0 && batch.size(value) <= maxBytes) return value;
     this.#problems.count(kind);
-    return undefined;
+    return -1;
   }
 
   /** Without its fields it says that the table is to be read again (feed-tables.ts). */
-  #denied(fields: readonly Buffer[], wallMs: number): void {
+  #denied(batch: EntryBatch, entry: number, wallMs: number): void {
     this.counts.denied += 1;
-    const hash = field(fields, 'hash');
-    const until = field(fields, 'until');
-    if (hash === undefined && until === undefined) return;
-    const untilMs = until === undefined ? -1 : parseDecimal(until);
-    if (hash === undefined || !isCookieHash(hash) || untilMs < 0) {
+    const hash = batch.field(entry, 'hash');
+    const until = batch.field(entry, 'until');
+    if (hash < 0 && until < 0) return;
+    const untilMs = until < 0 ? -1 : parseDecimal(batch.slice(until));
+    if (hash < 0 || !isCookieHash(batch.slice(hash)) || untilMs < 0) {
       this.#problems.count('feed-denied');
       return;
     }
     // What is over already takes back a revocation that would have been longer.
-    this.#table.deny(hash.toString('latin1'), untilMs > wallMs ? Math.min(untilMs, EXPIRES_MAX_MS) : 0);
+    this.#table.deny(batch.slice(hash).toString('latin1'), untilMs > wallMs ? Math.min(untilMs, EXPIRES_MAX_MS) : 0);
   }
 
   /** The fact itself is read from its table (feed-tables.ts). */
-  #fact(fields: readonly Buffer[]): void {
+  #fact(batch: EntryBatch, entry: number): void {
     this.counts.fact += 1;
-    const name = field(fields, 'name');
-    if (name !== undefined && (name.length === 0 || name.length > NAME_MAX_BYTES)) this.#problems.count('feed-fact');
+    const name = batch.field(entry, 'name');
+    if (name >= 0 && (batch.size(name) === 0 || batch.size(name) > NAME_MAX_BYTES)) this.#problems.count('feed-fact');
   }
-}
-
-/** The value of the first field of that name. */
-export function field(fields: readonly Buffer[], name: string): Buffer | undefined {
-  for (let i = 0; i + 1 < fields.length; i += 2) if (isText(fields[i] as Buffer, name)) return fields[i + 1];
-  return undefined;
 }

@@ -5,10 +5,9 @@
  * A step is sent after the entries that were read and before the request for the next ones. What it brings is as of then, so
  * entries that come later may tell older things for a moment; at the feed's end all is as Redis has it.
  */
-import { isText } from './bytes.ts';
 import type { Connection } from './connection.ts';
+import type { EntryBatch } from './entry-batch.ts';
 import type { FactsTable } from './facts-table.ts';
-import { type FeedEntry, field } from './feed-entries.ts';
 import { NAME_MAX_BYTES } from './limits.ts';
 import { asCommand, type RedisTable, refusalIn } from './redis-table.ts';
 import { Waiters } from './waiters.ts';
@@ -98,21 +97,26 @@ export class FeedTables {
   }
 
   /** Notes what the entries say is to be read again. */
-  note(entries: readonly FeedEntry[]): void {
-    for (let i = 0; i < entries.length; i++) {
-      const [, fields] = entries[i] as FeedEntry;
-      const op = field(fields, 'op');
-      if (op === undefined || op.length < 4) continue;
-      if (isText(op, 'backends')) want(this.#backendsOf);
-      else if (isText(op, 'denied')) {
-        if (field(fields, 'hash') === undefined && field(fields, 'until') === undefined) want(this.#deniedOf);
-      } else if (isText(op, 'fact')) this.#noteFact(field(fields, 'name'));
+  note(batch: EntryBatch): void {
+    for (let i = 0, entry = batch.first; i < batch.length; i++, entry = batch.next(entry)) {
+      const op = batch.field(entry, 'op');
+      if (op < 0 || batch.size(op) < 4) continue;
+      if (batch.isText(op, 'backends')) want(this.#backendsOf);
+      else if (batch.isText(op, 'denied')) {
+        if (batch.field(entry, 'hash') < 0 && batch.field(entry, 'until') < 0) want(this.#deniedOf);
+      } else if (batch.isText(op, 'fact')) this.#noteFact(batch, entry);
     }
   }
 
-  #noteFact(name: Buffer | undefined): void {
-    if (name === undefined) want(this.#factsOf);
-    else if (name.length > 0 && name.length <= NAME_MAX_BYTES) this.#named.add(name.toString('latin1'));
+  #noteFact(batch: EntryBatch, entry: number): void {
+    const value = batch.field(entry, 'name');
+    if (value < 0) {
+      want(this.#factsOf);
+      return;
+    }
+    const name = batch.slice(value);
+    if (name.length === 0 || name.length > NAME_MAX_BYTES) return;
+    this.#named.add(name.toString('latin1'));
   }
 
   /** Asks for one step of one table. @param check it goes with a check, and so may try again what was refused */

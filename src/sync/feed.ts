@@ -9,8 +9,8 @@
  * after one the table is in step. A reply that is too large, or too slow, is asked for again in smaller pieces.
  */
 import type { Connection } from './connection.ts';
+import { EntryBatch } from './entry-batch.ts';
 import { errorMessage, SyncError } from './errors.ts';
-import type { FeedEntry } from './feed-entries.ts';
 import { FeedTables, type FeedTablesParts } from './feed-tables.ts';
 import { REPLY_MAX_BYTES } from './limits.ts';
 import {
@@ -25,6 +25,7 @@ import {
 } from './position.ts';
 import type { RedisTable } from './redis-table.ts';
 import type { RedisTarget } from './redis-target.ts';
+import type { Reply as Replies } from './resp-reply.ts';
 import { Backoff, type Runtime, sleep } from './runtime.ts';
 import { STREAM_SCRIPT } from './scripts.ts';
 import type { Tuning } from './tuning.ts';
@@ -40,7 +41,7 @@ export interface FeedEvents {
   /** Entries were missed (or, at the start, none was read yet); the position is the stream's end now. */
   gap(kind: GapKind | 'start'): void;
   /** Applies the entries and flushes the table. */
-  apply(entries: readonly FeedEntry[]): void;
+  apply(entries: EntryBatch): void;
   /** All that was in the stream and in the tables at `monotonicMs` is applied, and nothing was missed. */
   atEnd(monotonicMs: number): void;
 }
@@ -54,7 +55,7 @@ export interface FeedOptions {
 const LESS = 8;
 
 interface Reply {
-  readonly entries: readonly FeedEntry[];
+  readonly entries: EntryBatch;
   /** Only of a check. */
   readonly info: StreamInfo | null;
 }
@@ -131,6 +132,7 @@ export class Feed {
       let connection: Connection | undefined;
       try {
         connection = await this.#options.redis.openMaster('session-gateway-feed', signal);
+        connection.readInPlace();
         await this.#follow(connection, signal);
       } catch (error) {
         this.#askForLess(error);
@@ -187,7 +189,7 @@ export class Feed {
         else gap = request.skips ? 'entry-too-large' : findGap(cursor, info, entries.length, atEnd);
         if (gap !== null) {
           cursor = endOf(info);
-          entries = [];
+          entries = EntryBatch.none;
           if (request.skips) this.#tooLarge = false;
           this.#position = cursor;
           this.#tables.restart();
@@ -229,9 +231,10 @@ export class Feed {
     if (check) this.#checkedMs = sentMs;
     const reply = check
       ? this.#check(connection, cursor, count)
-      : connection
-          .call('XREAD', 'COUNT', count, ...block, 'STREAMS', this.#options.stream, formatStreamId(cursor.last))
-          .then((streams) => ({ entries: entriesOf(streams), info: null }));
+      : connection.read(
+          (read) => ({ entries: new EntryBatch(read, 0), info: null }),
+          ...['XREAD', 'COUNT', count, ...block, 'STREAMS', this.#options.stream, formatStreamId(cursor.last)],
+        );
     // Its failure is met when it is awaited, which is after the entries before it are applied.
     reply.catch(() => undefined);
     this.#serial += 1;
@@ -239,7 +242,7 @@ export class Feed {
   }
 
   /** Asks for no entries where there is no position yet, or the next entry is too large. */
-  async #check(connection: Connection, cursor: Position | null, count: number): Promise<Reply> {
+  #check(connection: Connection, cursor: Position | null, count: number): Promise<Reply> {
     const { stream } = this.#options;
     const { landmark, read } = cursor ?? { landmark: null, read: null };
     const info = [
@@ -254,8 +257,13 @@ export class Feed {
       cursor === null || this.#tooLarge
         ? []
         : ([['XREAD', 'COUNT', count, 'STREAMS', stream, formatStreamId(cursor.last)]] as const);
-    const replies = await connection.transaction([info, ...xread]);
-    return { info: parseStreamInfo(replies[0]), entries: entriesOf(replies[1] ?? null) };
+    return connection.readTransaction([info, ...xread], (replies) => {
+      const streams = replies.after(1);
+      return {
+        info: parseStreamInfo(replies.toValue(1)),
+        entries: xread.length === 0 ? EntryBatch.none : entriesOf(replies, streams),
+      };
+    });
   }
 
   /** After a reply that was too large, or didn't come in time, as from a slow server. */
@@ -301,21 +309,19 @@ export class Feed {
 }
 
 /** @param info of a check that found no gap */
-function advance(position: Position, entries: readonly FeedEntry[], info: StreamInfo | null): Position {
+function advance(position: Position, entries: EntryBatch, info: StreamInfo | null): Position {
   const marked = info === null ? position : { ...position, ...marksOf(info), read: null };
-  const last = entries.at(-1);
-  if (last === undefined) return marked;
-  const id = parseStreamId(last[0]);
+  if (entries.length === 0) return marked;
+  const { last } = entries;
+  const id = parseStreamId(entries.slice(entries.id(last)));
   const entriesAdded = position.entriesAdded + entries.length;
   // What came with a check is no newer than its landmark.
-  const read = info === null ? landmarkOf(id, last[1]) : null;
+  const read = info === null ? landmarkOf(id, entries.fields(last)) : null;
   return { ...marked, last: id, entriesAdded, read };
 }
 
-/** @param streams XREAD's reply for one stream: null, or [[name, entries]] */
-function entriesOf(streams: unknown): readonly FeedEntry[] {
-  if (streams === null) return [];
-  if (streams instanceof Error)
-    throw new SyncError('REDIS_REFUSED', `XREAD: ${errorMessage(streams)}`, { cause: streams });
-  return (streams as [[Buffer, FeedEntry[]]])[0][1];
+function entriesOf(replies: Replies, value: number): EntryBatch {
+  const refusal = replies.error(value);
+  if (refusal !== null) throw new SyncError('REDIS_REFUSED', `XREAD: ${errorMessage(refusal)}`, { cause: refusal });
+  return new EntryBatch(replies, value);
 }

@@ -36,6 +36,8 @@ export const STREAM_ID_MAX_BYTES = 41;
  * follow; of the feed as much is asked for as fits.
  */
 export const REPLY_MAX_BYTES = 16 * 2 ** 20;
+/** Values of one reply that is read in place: four times what the backends' table has, the largest one. */
+export const REPLY_VALUES_MAX = 2 ** 20;
 /** One page of a snapshot, bytes: of large sessions it has fewer. A page that can't be made smaller may have thrice as many. */
 export const PAGE_MAX_BYTES = 4 * 2 ** 20;
 /** Values of keys that are read together, bytes, were each as long as it may be. */

@@ -53,15 +53,16 @@ export class VersionCell implements Version {
   inexact = false;
 
   /**
-   * Takes an id's bytes. Parts beyond the largest are set to the largest: such versions are all
+   * Takes an id, the `length` bytes at `start`. Parts beyond the largest are set to the largest: such versions are all
    * equal, and equal ones still take effect in the feed's order.
    */
-  set(id: Buffer): void {
+  set(bytes: Buffer, start = 0, length = bytes.length): void {
+    const end = start + length;
     let ms = 0;
-    let at = 0;
-    for (; at < id.length && id[at] !== DASH; at++) ms = ms * 10 + (id[at] as number) - DIGIT_0;
+    let at = start;
+    for (; at < end && bytes[at] !== DASH; at++) ms = ms * 10 + (bytes[at] as number) - DIGIT_0;
     let seq = 0;
-    for (at += 1; at < id.length; at++) seq = seq * 10 + (id[at] as number) - DIGIT_0;
+    for (at += 1; at < end; at++) seq = seq * 10 + (bytes[at] as number) - DIGIT_0;
     this.inexact = ms > VERSION_MS_MAX || seq > VERSION_SEQ_MAX;
     if (ms > VERSION_MS_MAX) {
       this.ms = VERSION_MS_MAX;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { isCookieHash, isText, parseDecimal } from '../../src/sync/bytes.ts';
+import { isCookieHash, isTextAt, parseDecimal } from '../../src/sync/bytes.ts';
 
 it('parseDecimal takes decimal digits and nothing else', () => {
   fc.assert(
@@ -15,11 +15,13 @@ it('parseDecimal takes decimal digits and nothing else', () => {
   );
 });
 
-it('isText compares whole byte strings', () => {
-  const some = fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 3 });
+it('isTextAt compares whole byte strings, and parseDecimal reads them, wherever they are', () => {
+  const some = fc.string({ unit: fc.constantFrom('a', 'b', '1'), maxLength: 3 });
   fc.assert(
-    fc.property(some, some, (a, b) => {
-      expect(isText(Buffer.from(a), b)).toBe(a === b);
+    fc.property(some, some, some, some, (before, a, after, b) => {
+      const bytes = Buffer.from(before + a + after);
+      expect(isTextAt(bytes, before.length, a.length, b)).toBe(a === b);
+      expect(parseDecimal(bytes, before.length, a.length)).toBe(/^1+$/.test(a) ? Number(a) : -1);
     }),
   );
 });

@@ -1,6 +1,6 @@
 /** What makes a snapshot page safe against the feed: without Redis, in an order that a test can fix. */
 import { describe, expect, it } from 'vitest';
-import { FeedEntries, type FeedEntry } from '../../src/sync/feed-entries.ts';
+import { FeedEntries } from '../../src/sync/feed-entries.ts';
 import { KnownBackends } from '../../src/sync/known-backends.ts';
 import { CHANGES_MAX, PageChanges, PagesUnderWay } from '../../src/sync/page-changes.ts';
 import type { Page } from '../../src/sync/pages.ts';
@@ -10,6 +10,7 @@ import { systemRuntime } from '../../src/sync/runtime.ts';
 import { parseStreamId } from '../../src/sync/versions.ts';
 import { cookieHash } from './harness.ts';
 import { MemoryTable } from './memory-table.ts';
+import { batchOf } from './replies.ts';
 
 const NOW_MS = 1_700_000_000_000;
 const LATER_MS = NOW_MS + 3_600_000;
@@ -32,8 +33,7 @@ function setUp() {
     backend: { in: 'hash', field: 'backend' },
   });
   const feed = (id: string, ...fields: string[]): void => {
-    const entry: FeedEntry = [Buffer.from(id), fields.map((field) => Buffer.from(field))];
-    entries.apply([entry], NOW_MS);
+    entries.apply(batchOf([id, ...fields]), NOW_MS);
     table.flush();
   };
   const apply = (changes: PageChanges, id: string, ...sids: string[]): number => {

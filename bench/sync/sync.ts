@@ -1,0 +1,232 @@
+/**
+ * The way of sessions from Redis into the kernel: how fast a first load is beside bare clients in C that read the same keys, how fast
+ * a full feed is followed, how soon a write is visible, and the memory of the daemon. Everything in turns, medians over the turns.
+ * Redis has the first CPU, the daemon the second one; whoever drives them is hardly busy, but for the clients in C, which
+ * take the daemon's while it does not run. Needs root, redis-server, clang.
+ *
+ *     npm run bench -- sync [--quick] [--turns 3] [--sessions 1000000] [--entries 400000] [--beside bin/gateway of another checkout]
+ */
+import { execFile, execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { availableParallelism, cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import { Redis } from 'ioredis';
+import { cookieHash } from '../../src/auth/cookie.ts';
+import { askDaemon } from '../../src/gateway/control/client.ts';
+import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
+import { detachAll } from '../../src/gateway/kernel/datapath.ts';
+import type { Status } from '../../src/gateway/ports.ts';
+import { Functions } from '../../src/sync/functions.ts';
+import { PAGE_MAX_BYTES } from '../../src/sync/limits.ts';
+import { PAGE_SCRIPT } from '../../src/sync/scripts.ts';
+import { readArguments } from '../../src/sync/session-forms.ts';
+import { DEFAULT_TUNING } from '../../src/sync/tuning.ts';
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    turns: { type: 'string' },
+    sessions: { type: 'string' },
+    entries: { type: 'string' },
+    beside: { type: 'string' },
+  },
+});
+const SESSIONS = integer('sessions', values.sessions ?? (values.quick ? '200000' : '1000000'), 1_000, 100_000_000);
+/** One Lua script adds them, during which Redis answers nobody: not so long that the daemon gives it up. */
+const ENTRIES = integer('entries', values.entries ?? (values.quick ? '200000' : '400000'), 1_000, 600_000);
+const TURNS = integer('turns', values.turns ?? (values.quick ? '1' : '5'), 1, 100);
+const WRITES = values.quick ? 20_000 : 100_000;
+const WRITES_PER_SECOND = 10_000;
+const FEED = 'sessions:feed';
+const WAIT_MS = 1_200_000;
+const FILL_STEP = 5_000;
+const [REDIS_CPU, DAEMON_CPU] = [0, Math.min(1, availableParallelism() - 1)];
+const OWN = fileURLToPath(new URL('../../bin/gateway', import.meta.url));
+const CLIENT = fileURLToPath(new URL('../../build/sync-client', import.meta.url));
+
+/** Writes sessions ARGV[1] to ARGV[2] as an application would, without the feed. */
+const FILL = `
+for i = ARGV[1], ARGV[2] do
+  local key = 'sess:session-' .. i
+  redis.call('HSET', key, 'backend', 'web-' .. (i % 8 + 1))
+  redis.call('PEXPIREAT', key, ARGV[3])
+end`;
+
+/** Adds ARGV[1] entries for ARGV[2] sessions to the feed. */
+const BURST = `
+for i = 1, ARGV[1] do
+  redis.call('XADD', KEYS[1], '*', 'op', 'set', 'sid', 'session-' .. (i * 7919 % ARGV[2] + 1), 'backend', 'web-' .. (i % 8 + 1), 'expires', ARGV[3])
+end`;
+
+/** What is measured, with the figure of each turn. */
+const figures = new Map<string, number[]>();
+
+function integer(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new RangeError(`--${name}: found ${text}, allowed: an integer from ${min} to ${max}`);
+}
+
+function note(what: string, value: number): void {
+  figures.set(what, [...(figures.get(what) ?? []), value]);
+  console.error(`${what}: ${Math.round(value)}`);
+}
+
+function pinTo(cpu: number, pid: number): void {
+  execFileSync('taskset', ['-a', '-p', '-c', String(cpu), String(pid)], { stdio: 'ignore' });
+}
+
+async function until(what: string, isTrue: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + WAIT_MS;
+  while (!(await isTrue())) {
+    if (performance.now() > endMs) throw new Error(`waited ${WAIT_MS} ms in vain: ${what}`);
+    await sleep(20);
+  }
+}
+
+/** Runs the client in C on the daemon's CPU, or with `free` on any. @returns the numbers that it prints */
+async function client(args: readonly string[], free = false): Promise<number[]> {
+  const command = [CLIENT, stage.redisSocket, ...args];
+  if (!free) command.unshift('taskset', '-c', String(DAEMON_CPU));
+  const { stdout } = await promisify(execFile)(command[0] as string, command.slice(1));
+  return stdout.trim().split(' ').map(Number);
+}
+
+async function readByClients(redis: Redis): Promise<void> {
+  const sha1 = String(await redis.script('LOAD', PAGE_SCRIPT.text));
+  const form = readArguments({ in: 'hash', field: 'backend' }).map(String);
+  const { pageSize } = DEFAULT_TUNING;
+  const page = [sha1, FEED, 'sess:*', String(pageSize), String(PAGE_MAX_BYTES), ...form];
+  const [byPage = 0, pageSeconds = 1] = await client(['pages', ...page]);
+  note('read by a C client, page script: sessions/s', byPage / pageSeconds);
+  const [plainly = 0, plainSeconds = 1] = await client(['plain', 'sess:*', String(pageSize), 'backend']);
+  note('read by a C client, HGET and PEXPIRETIME pipelined: sessions/s', plainly / plainSeconds);
+}
+
+interface Contender {
+  readonly name: string;
+  readonly command: string;
+}
+
+async function status(): Promise<Status> {
+  return (await askDaemon(`${stage.directory}/gateway.sock`, { method: 'GET', path: '/v1/status' })) as Status;
+}
+
+/** ms of the processor that a process has used. */
+function processorMs(pid: number): number {
+  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+function megabytes(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+  const match = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(match?.[1] ?? 0) / 1024;
+}
+
+async function turn({ name, command }: Contender, redis: Redis): Promise<void> {
+  const wrapper = join(stage.directory, 'gateway.sh');
+  fs.writeFileSync(wrapper, `#!/bin/sh\nexec taskset -c ${DAEMON_CPU} ${command} "$@"\n`, { mode: 0o700 });
+  stage.writeConfig({ command: wrapper });
+  await stage.startGateway();
+  const { pid, sync } = await status();
+  const load = sync.lastResync;
+  if (load === null) throw new Error('ready without a load');
+  note(`${name}first load: sessions/s`, (1000 * load.sessions) / (load.endedMs - load.startedMs));
+  await burst(name, redis, pid);
+  await writes(name, redis);
+  note(`${name}resident, MB`, megabytes(pid, 'VmRSS'));
+  note(`${name}the most that was ever resident, MB`, megabytes(pid, 'VmHWM'));
+  await stage.stopGateway();
+  detachAll(stage.pins);
+}
+
+async function burst(name: string, redis: Redis, pid: number): Promise<void> {
+  const before = (await status()).sync.entries['set'] ?? 0;
+  const startedProcessorMs = processorMs(pid);
+  await redis.eval(BURST, 1, FEED, ENTRIES, SESSIONS, Date.now() + 36_000_000);
+  const startedMs = performance.now();
+  await until('the feed was read', async () => ((await status()).sync.entries['set'] ?? 0) >= before + ENTRIES);
+  const tookMs = performance.now() - startedMs;
+  note(`${name}feed: entries/s`, (1000 * ENTRIES) / tookMs);
+  note(`${name}feed: ns of the daemon's CPU an entry`, (1e6 * (processorMs(pid) - startedProcessorMs)) / ENTRIES);
+  // All of them were read: what is trimmed now is missed by nobody.
+  await redis.xtrim(FEED, 'MAXLEN', 1000);
+}
+
+async function writes(name: string, redis: Redis): Promise<void> {
+  const prefix = `visible-${turns++}-`;
+  const hashes = join(stage.directory, 'hashes');
+  const ids = Array.from({ length: WRITES }, (_, i) => `${prefix}${i}`);
+  fs.writeFileSync(hashes, Buffer.concat(ids.map((sid) => cookieHash(sid))));
+  const map = fs
+    .readdirSync(stage.pins)
+    .map((directory) => join(stage.pins, directory, 'sessions'))
+    .find((path) => fs.existsSync(path));
+  if (map === undefined) throw new Error(`no map "sessions" below ${stage.pins}`);
+  const took = await client(['visible', map, hashes, prefix, FEED, String(WRITES_PER_SECOND)], true);
+  ['p50', 'p99', 'p99.9', 'max'].forEach((what, i) => {
+    note(`${name}write to visible, ${WRITES_PER_SECOND}/s: ${what}, us`, took[i] ?? Number.NaN);
+  });
+  for (let first = 0; first < WRITES; first += FILL_STEP) {
+    await redis.unlink(ids.slice(first, first + FILL_STEP).map((sid) => `sess:${sid}`));
+  }
+}
+
+let turns = 0;
+
+async function run(): Promise<void> {
+  await stage.startRedis();
+  const { redis: server } = stage;
+  if (server?.pid === undefined) throw new Error('Redis has no process');
+  const redis = new Redis({ path: stage.redisSocket, protocol: 2 });
+  try {
+    pinTo(REDIS_CPU, Number(/process_id:(\d+)/.exec(await redis.info('server'))?.[1]));
+    stage.writeKeys([randomKey(1)]);
+    const functions = new Functions(redis, { names: 'gateway:', sessionPrefix: 'sess:', feed: FEED });
+    for (let id = 1; id <= 8; id++) await functions.backendPatch(`web-${id}`, { id, address: `10.0.0.${id}:8080` });
+    for (let first = 1; first <= SESSIONS; first += FILL_STEP) {
+      const last = Math.min(first + FILL_STEP - 1, SESSIONS);
+      await redis.eval(FILL, 0, first, last, Date.now() + 36_000_000);
+    }
+    const contenders: Contender[] = [{ name: '', command: OWN }];
+    if (values.beside !== undefined) contenders.push({ name: 'beside: ', command: fs.realpathSync(values.beside) });
+    for (let i = 0; i < TURNS; i++) {
+      await readByClients(redis);
+      for (const contender of contenders) await turn(contender, redis);
+    }
+  } finally {
+    redis.disconnect();
+  }
+}
+
+const median = (numbers: readonly number[]): number =>
+  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+
+execFileSync('make', ['-s', '-C', fileURLToPath(new URL('.', import.meta.url))], { stdio: 'inherit' });
+const stage = new Stage({
+  name: `fd${process.pid % 100_000}`,
+  capacity: Math.ceil(SESSIONS * 1.1) + 2 * WRITES,
+  readyTimeoutMs: WAIT_MS,
+});
+try {
+  await run();
+} finally {
+  await stage.close();
+}
+console.log(`${SESSIONS} sessions, bursts of ${ENTRIES} entries, medians of ${TURNS} turns (least to most)`);
+console.log(
+  `${cpus()[0]?.model ?? 'unknown processor'}, Node.js ${process.version}, load average ${loadavg()[0]?.toFixed(1)}\n`,
+);
+const width = Math.max(...[...figures.keys()].map((what) => what.length));
+const shown = (value: number): string => Math.round(value).toLocaleString('en').padStart(10);
+for (const [what, numbers] of figures) {
+  console.log(
+    `${what.padEnd(width)}  ${shown(median(numbers))}  (${[Math.min(...numbers), Math.max(...numbers)]
+      .map(shown)
+      .map((text) => text.trim())
+      .join(' to ')})`,
+  );
+}
