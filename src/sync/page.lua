@@ -19,6 +19,7 @@ end
 -- Of a longer key the session id is too long in any case.
 local longest = #ARGV[2] + 1025
 local count = tonumber(ARGV[3])
+local form, field, max = ARGV[5], ARGV[6], tonumber(ARGV[7])
 -- What the protocol puts around the three parts of a record, at most.
 local AROUND = 48
 
@@ -26,9 +27,11 @@ local AROUND = 48
 local function read_page(most)
   local scanned = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', count)
   local page, size, bytes = {scanned[1], last_id}, 2, 0
-  for i, key in ipairs(scanned[2]) do
-    local shown = key:sub(1, longest)
-    local value, ends = read_record(key, ARGV[5], ARGV[6], ARGV[7])
+  local keys = scanned[2]
+  for i = 1, #keys do
+    local key = keys[i]
+    local shown = #key > longest and key:sub(1, longest) or key
+    local value, ends = read_record(key, form, field, max)
     bytes = bytes + AROUND + #shown + (value and #value or 0)
     if bytes > most then return nil, i end
     page[size + 1], page[size + 2], page[size + 3] = shown, value, ends

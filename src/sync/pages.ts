@@ -1,14 +1,14 @@
 /**
- * Reads snapshot pages from Redis by a server-side script, page.lua. May be imported by src/sync only.
+ * Reads snapshot pages from Redis by a server-side script, page.lua, in place. May be imported by src/sync only.
  */
 import type { Argument, Connection } from './connection.ts';
 import { SyncError } from './errors.ts';
 import { PAGE_MAX_BYTES } from './limits.ts';
+import { PageBatch } from './page-batch.ts';
 import type { PageChanges, PagesUnderWay } from './page-changes.ts';
 import type { Runtime } from './runtime.ts';
-import { evaluate, PAGE_SCRIPT } from './scripts.ts';
+import { evaluateBy, PAGE_SCRIPT } from './scripts.ts';
 import { type BackendSource, readArguments } from './session-forms.ts';
-import { parseStreamId, type StreamId } from './versions.ts';
 
 /** A SCAN that is over; also where one begins. */
 export const CURSOR_START = '0';
@@ -28,12 +28,7 @@ export interface PagesOptions extends SessionsOptions {
 }
 
 export interface Page {
-  /** Of the next page; `CURSOR_START` after the last one. */
-  readonly cursor: string;
-  /** The feed's last entry at the moment of the page. */
-  readonly id: StreamId;
-  /** Key, value (or null), end, from index 2 on: as page.lua says. */
-  readonly records: readonly unknown[];
+  readonly batch: PageBatch;
   readonly changes: PageChanges;
   /** From the request to the reply. */
   readonly tookMs: number;
@@ -45,6 +40,7 @@ export class Pages {
   readonly #underWay: PagesUnderWay;
   readonly #options: PagesOptions;
 
+  /** @param connection one whose replies are read in place */
   constructor(connection: Connection, runtime: Runtime, underWay: PagesUnderWay, options: PagesOptions) {
     this.#connection = connection;
     this.#runtime = runtime;
@@ -64,15 +60,14 @@ export class Pages {
     try {
       this.#connection.expectReplyWithin(deadlineMs);
       const args = pageArguments(this.#options, cursor, pageSize);
-      const reply = asPage(await evaluate(this.#connection, PAGE_SCRIPT, [feed], args));
+      const batch = await evaluateBy(
+        (...command) => this.#connection.read((reply) => new PageBatch(reply), ...command),
+        PAGE_SCRIPT,
+        [feed],
+        args,
+      );
       this.#connection.expectNothing();
-      return {
-        cursor: String(reply[0]),
-        id: parseStreamId(String(reply[1])),
-        records: reply,
-        changes,
-        tookMs: this.#runtime.monotonicMs() - sentMs,
-      };
+      return { batch, changes, tookMs: this.#runtime.monotonicMs() - sentMs };
     } catch (error) {
       this.#underWay.end(changes);
       throw error;

@@ -54,13 +54,13 @@ export class Records {
     if (page.changes.overtaken) {
       throw new SyncError('PAGE_OVERTAKEN', 'a snapshot page took too long for the number of sessions that went away');
     }
-    this.#version.set(Buffer.from(formatStreamId(page.id), 'latin1'));
+    const { batch } = page;
+    this.#version.set(Buffer.from(formatStreamId(batch.id), 'latin1'));
     let sessions = 0;
-    const { records } = page;
-    for (let i = 2; i + 2 < records.length; i += 3) {
-      const hash = this.#hashOf(records[i] as Buffer);
-      if (hash === null || page.changes.isNewer(hash, page.id)) continue;
-      if (this.#put(hash, records[i + 1] as Buffer | null, records[i + 2] as number, this.#version)) sessions += 1;
+    for (let i = 0; i < batch.length; i++) {
+      const hash = this.#hashOf(batch.sid(i, this.#prefixLength));
+      if (hash === null || page.changes.isNewer(hash, batch.id)) continue;
+      if (this.#put(hash, batch.value(i), batch.ends(i), this.#version)) sessions += 1;
     }
     return sessions;
   }
@@ -71,7 +71,7 @@ export class Records {
    * @returns whether it is a session
    */
   applyKey(key: Buffer, value: Buffer | null, ends: number, version: Version): boolean {
-    const hash = this.#hashOf(key);
+    const hash = this.#hashOf(key.subarray(this.#prefixLength));
     if (hash === null) return false;
     if (this.#put(hash, value, ends, version)) return true;
     this.#table.remove(hash, version);
@@ -79,8 +79,7 @@ export class Records {
   }
 
   /** @returns null, and the problem is counted, where there is no session id or it is too long */
-  #hashOf(key: Buffer): string | null {
-    const sid = key.subarray(this.#prefixLength);
+  #hashOf(sid: Buffer): string | null {
     if (sid.length > 0 && sid.length <= SID_MAX_BYTES) return digest('sha256', sid, 'hex');
     this.#problems.count('record-sid');
     return null;

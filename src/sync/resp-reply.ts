@@ -1,8 +1,11 @@
 /**
  * A reply that was read in place (resp-scanner.ts), value by value. May be imported by src/sync only.
  */
+import { parseDecimal } from './bytes.ts';
 import { SyncError } from './errors.ts';
 import { KIND, NUMBERS, type Store } from './resp-scanner.ts';
+
+const MINUS = 0x2d;
 
 /** An error that Redis answered; named as ioredis names it. */
 export class ReplyError extends Error {
@@ -37,6 +40,14 @@ export class Reply {
   slice(value: number): Buffer {
     const start = this.start(value);
     return this.bytes.subarray(start, start + this.length(value));
+  }
+
+  /** The number that an integer is, exact up to 2^53. */
+  integer(value: number): number {
+    const start = this.start(value);
+    const length = this.length(value);
+    if (this.bytes[start] === MINUS) return -parseDecimal(this.bytes, start + 1, length - 1);
+    return parseDecimal(this.bytes, start, length);
   }
 
   /** @returns the value that follows this one and all that is in it */
@@ -80,7 +91,7 @@ export class Reply {
       case KIND.null:
         return null;
       case KIND.integer:
-        return Number(this.slice(value).toString('latin1'));
+        return this.integer(value);
       case KIND.error:
         return this.error(value);
       case KIND.array: {

@@ -31,18 +31,28 @@ export const DENIED_SCRIPT = script('./denied.lua');
  * Runs a script by its digest, and where Redis doesn't know it by its text.
  * @throws SyncError as `Connection.call`
  */
-export async function evaluate(
+export function evaluate(
   connection: Connection,
-  { text, sha1 }: Script,
+  script: Script,
   keys: readonly Argument[],
   args: readonly Argument[],
 ): Promise<unknown> {
+  return evaluateBy((command, ...rest) => connection.call(command, ...rest), script, keys, args);
+}
+
+/** The same; `send` sends the command. */
+export async function evaluateBy<T>(
+  send: (command: string, ...args: readonly Argument[]) => Promise<T>,
+  { text, sha1 }: Script,
+  keys: readonly Argument[],
+  args: readonly Argument[],
+): Promise<T> {
   try {
-    return await connection.call('EVALSHA_RO', sha1, keys.length, ...keys, ...args);
+    return await send('EVALSHA_RO', sha1, keys.length, ...keys, ...args);
   } catch (error) {
     if (!isNoScript(error)) throw error;
     // With its text it is run and kept in one step; a flush can't come between the two.
-    return await connection.call('EVAL_RO', text, keys.length, ...keys, ...args);
+    return await send('EVAL_RO', text, keys.length, ...keys, ...args);
   }
 }
 

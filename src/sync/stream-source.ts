@@ -55,6 +55,7 @@ class StreamSnapshot implements Snapshot {
     this.#parts = parts;
     const options = { feed: stream, prefix, backend, pageSize, deadlineMs: pageDeadlineMs };
     this.#pages = new Pages(connection, runtime, underWay, options);
+    connection.readInPlace();
     this.#restoreFeed = parts.feed.hurry();
   }
 
@@ -68,7 +69,7 @@ class StreamSnapshot implements Snapshot {
     const applied = feed.position?.last ?? ZERO_ID;
     const page = await this.#pages.ask(cursor);
     const discard = (): void => underWay.end(page.changes);
-    if (compareStreamIds(page.id, applied) < 0) {
+    if (compareStreamIds(page.batch.id, applied) < 0) {
       discard();
       throw differ('what is behind the feed, as a replica is');
     }
@@ -77,10 +78,10 @@ class StreamSnapshot implements Snapshot {
         return this.#parts.apply(page);
       } finally {
         discard();
-        this.#lastId = page.id;
+        this.#lastId = page.batch.id;
       }
     };
-    return { cursor: page.cursor, tookMs: page.tookMs, apply, discard };
+    return { cursor: page.batch.cursor, tookMs: page.tookMs, apply, discard };
   }
 
   async caughtUp(signal: AbortSignal): Promise<void> {

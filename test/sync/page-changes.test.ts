@@ -2,15 +2,15 @@
 import { describe, expect, it } from 'vitest';
 import { FeedEntries } from '../../src/sync/feed-entries.ts';
 import { KnownBackends } from '../../src/sync/known-backends.ts';
+import { PageBatch } from '../../src/sync/page-batch.ts';
 import { CHANGES_MAX, PageChanges, PagesUnderWay } from '../../src/sync/page-changes.ts';
 import type { Page } from '../../src/sync/pages.ts';
 import { Problems } from '../../src/sync/problems.ts';
 import { Records } from '../../src/sync/records.ts';
 import { systemRuntime } from '../../src/sync/runtime.ts';
-import { parseStreamId } from '../../src/sync/versions.ts';
 import { cookieHash } from './harness.ts';
 import { MemoryTable } from './memory-table.ts';
-import { batchOf } from './replies.ts';
+import { batchOf, encodeReply, replyOf } from './replies.ts';
 
 const NOW_MS = 1_700_000_000_000;
 const LATER_MS = NOW_MS + 3_600_000;
@@ -37,8 +37,9 @@ function setUp() {
     table.flush();
   };
   const apply = (changes: PageChanges, id: string, ...sids: string[]): number => {
-    const flat = sids.flatMap((sid) => [Buffer.from(`sess:${sid}`), Buffer.from('web-1'), LATER_MS]);
-    const page: Page = { cursor: '0', id: parseStreamId(id), records: [null, null, ...flat], changes, tookMs: 1 };
+    const flat = sids.flatMap((sid) => [`sess:${sid}`, 'web-1', LATER_MS]);
+    const batch = new PageBatch(replyOf(encodeReply(['0', id, ...flat])));
+    const page: Page = { batch, changes, tookMs: 1 };
     const applied = records.apply(page);
     table.flush();
     pages.end(changes);
