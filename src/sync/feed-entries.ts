@@ -93,7 +93,7 @@ export class FeedEntries {
       expiresMs = EXPIRES_MAX_MS;
       this.#problems.count('feed-expiry');
     }
-    const backendId = this.#backends.idOf(batch.slice(backend));
+    const backendId = this.#backends.idOf(batch.bytes, batch.start(backend), batch.size(backend));
     if (backendId === 0) this.#problems.count('unknown-backend');
     const hash = digest('sha256', batch.slice(sid), 'hex');
     this.#table.put(hash, this.#version, expiresMs, backendId);

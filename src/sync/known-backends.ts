@@ -27,9 +27,9 @@ export class KnownBackends {
   readonly #lastId = new Map<string, number>();
   #byName: ReadonlyMap<string, Backend> = new Map();
 
-  /** @returns the id, or 0 where the name is unknown, which is noted */
-  idOf(name: Buffer): number {
-    const key = name.toString('latin1');
+  /** @param bytes in which the name has the `length` bytes at `start` @returns the id, or 0 where the name is unknown, which is noted */
+  idOf(bytes: Buffer, start = 0, length = bytes.length): number {
+    const key = bytes.toString('latin1', start, start + length);
     const id = this.#ids.get(key);
     if (id !== undefined) return id;
     const records = this.#unknown.get(key);

@@ -8,20 +8,26 @@ local call, pcall, type = redis.call, redis.pcall, type
 -- A number as large as 2^63 would come out negative.
 local LATEST = 9007199254740992
 
--- max: a number
+-- max: a number. A string may be a whole session, so its length is asked for before it is read; a field that is to hold a name isn't
+-- long but by mistake, and is looked at when it is there: the question would be an eighth of what a page costs.
 local function read_record(key, form, field, max)
-  local is_hash = form == 'hash'
-  local size
-  if is_hash then size = pcall('HSTRLEN', key, field) else size = pcall('STRLEN', key) end
-  if type(size) == 'table' then
-    if size.err:find('WRONGTYPE', 1, true) then return false, -3 end
-    -- The words of a script for MOVED and ASK.
-    if size.err:find('non local key', 1, true) then return false, -5 end
-    error(size.err)
-  end
-  if size > max then return false, -4 end
   local value
-  if is_hash then value = call('HGET', key, field) else value = call('GET', key) end
+  if form == 'hash' then
+    value = pcall('HGET', key, field)
+  else
+    value = pcall('STRLEN', key)
+    if type(value) == 'number' then
+      if value > max then return false, -4 end
+      value = call('GET', key)
+    end
+  end
+  if type(value) == 'table' then
+    if value.err:find('WRONGTYPE', 1, true) then return false, -3 end
+    -- The words of a script for MOVED and ASK.
+    if value.err:find('non local key', 1, true) then return false, -5 end
+    error(value.err)
+  end
+  if value and #value > max then return false, -4 end
   local ends = call('PEXPIRETIME', key)
   if ends > LATEST then ends = LATEST end
   return value, ends
