@@ -2,11 +2,14 @@
  * What the sync is compared with, and measured by: a client in C that does nothing with what it reads.
  *
  *   client SOCKET pages SHA1 FEED PATTERN COUNT BYTES FORM FIELD MAX   all sessions, by the gateway's page script
- *   client SOCKET plain PATTERN COUNT FIELD                            all sessions, by SCAN and pipelined HGET and PEXPIRETIME
- *   client SOCKET visible MAP HASHES PREFIX FEED RATE                  one write after the other, until the kernel has it
+ *   client SOCKET plain PATTERN COUNT FIELD                            all sessions, by SCAN and pipelined HGET and
+ * PEXPIRETIME client SOCKET visible MAP HASHES PREFIX FEED RATE                  one write after the other, until the
+ * kernel has it client SOCKET burst MAP HASH SHA1 FEED ENTRIES SESSIONS LAST       entries by a script, until the
+ * kernel has the last one
  *
- * In all of them the next request is under way while a reply is read. `pages` and `plain` print the number of sessions and the seconds;
- * `visible` prints p50, p99, p99.9 and the maximum in microseconds.
+ * `pages` and `plain`, in which the next request is under way while a reply is read, print the number of sessions and
+ * the seconds; `visible` prints p50, p99, p99.9 and the maximum in microseconds; `burst` the seconds from the script's
+ * end.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -295,7 +298,29 @@ static void visible(char **argv)
 		nanosleep(&pause, NULL);
 	}
 	qsort(took, (size_t)writes, sizeof(*took), ascending);
-	printf("%.0f %.0f %.0f %.0f\n", took[writes / 2], took[writes * 99 / 100], took[writes * 999 / 1000], took[writes - 1]);
+	printf("%.0f %.0f %.0f %.0f\n", took[writes / 2], took[writes * 99 / 100], took[writes * 999 / 1000],
+	       took[writes - 1]);
+}
+
+static void burst(char **argv)
+{
+	const struct timespec pause = { .tv_nsec = 500000 };
+	unsigned char hash[16];
+	int map = map_open(argv[0]), file = open(argv[1], O_RDONLY);
+
+	if (map < 0 || file < 0 || read(file, hash, sizeof(hash)) != sizeof(hash))
+		fail("open the map or the hash");
+	command(7, "EVALSHA", argv[2], "1", argv[3], argv[4], argv[5], argv[6]);
+	flush();
+	skip();
+	double added = now();
+
+	while (!map_has(map, hash)) {
+		if (now() - added > 120)
+			fail("an entry that reaches the kernel");
+		nanosleep(&pause, NULL);
+	}
+	printf("%f\n", now() - added);
 }
 
 int main(int argc, char **argv)
@@ -310,8 +335,8 @@ int main(int argc, char **argv)
 		fail("connect");
 	double started = now();
 
-	if (strcmp(argv[2], "visible") == 0) {
-		visible(argv + 3);
+	if (strcmp(argv[2], "visible") == 0 || strcmp(argv[2], "burst") == 0) {
+		(strcmp(argv[2], "visible") == 0 ? visible : burst)(argv + 3);
 		return 0;
 	}
 	long sessions = strcmp(argv[2], "pages") == 0 ? pages(argv + 3) : plain(argv + 3);

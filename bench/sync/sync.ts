@@ -10,7 +10,6 @@ import { execFile, execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { Redis } from 'ioredis';
@@ -55,11 +54,14 @@ for i = ARGV[1], ARGV[2] do
   redis.call('PEXPIREAT', key, ARGV[3])
 end`;
 
-/** Adds ARGV[1] entries for ARGV[2] sessions to the feed. */
+/** Adds ARGV[1] entries for ARGV[2] sessions to the feed, and one for session ARGV[3]. */
 const BURST = `
+local ends = redis.call('TIME')[1] .. '0000000'
 for i = 1, ARGV[1] do
-  redis.call('XADD', KEYS[1], '*', 'op', 'set', 'sid', 'session-' .. (i * 7919 % ARGV[2] + 1), 'backend', 'web-' .. (i % 8 + 1), 'expires', ARGV[3])
-end`;
+  local sid = i == tonumber(ARGV[1]) and ARGV[3] or 'session-' .. (i * 7919 % ARGV[2] + 1)
+  redis.call('XADD', KEYS[1], '*', 'op', 'set', 'sid', sid, 'backend', 'web-' .. (i % 8 + 1), 'expires', ends)
+end
+return 1`;
 
 /** What is measured, with the figure of each turn. */
 const figures = new Map<string, number[]>();
@@ -77,14 +79,6 @@ function note(what: string, value: number): void {
 
 function pinTo(cpu: number, pid: number): void {
   execFileSync('taskset', ['-a', '-p', '-c', String(cpu), String(pid)], { stdio: 'ignore' });
-}
-
-async function until(what: string, isTrue: () => Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + WAIT_MS;
-  while (!(await isTrue())) {
-    if (performance.now() > endMs) throw new Error(`waited ${WAIT_MS} ms in vain: ${what}`);
-    await sleep(20);
-  }
 }
 
 /** Runs the client in C on the daemon's CPU, or with `free` on any. @returns the numbers that it prints */
@@ -143,30 +137,38 @@ async function turn({ name, command }: Contender, redis: Redis): Promise<void> {
   detachAll(stage.pins);
 }
 
+/** The map of sessions, as it is pinned. */
+function sessionsMap(): string {
+  const paths = fs.readdirSync(stage.pins).map((directory) => join(stage.pins, directory, 'sessions'));
+  const map = paths.find((path) => fs.existsSync(path));
+  if (map === undefined) throw new Error(`no map "sessions" below ${stage.pins}`);
+  return map;
+}
+
+/** @returns the path of a file with their cookie hashes, one after the other */
+function hashesOf(sids: readonly string[]): string {
+  const file = join(stage.directory, 'hashes');
+  fs.writeFileSync(file, Buffer.concat(sids.map((sid) => cookieHash(sid))));
+  return file;
+}
+
 async function burst(name: string, redis: Redis, pid: number): Promise<void> {
-  const before = (await status()).sync.entries['set'] ?? 0;
-  const startedProcessorMs = processorMs(pid);
-  await redis.eval(BURST, 1, FEED, ENTRIES, SESSIONS, Date.now() + 36_000_000);
-  const startedMs = performance.now();
-  await until('the feed was read', async () => ((await status()).sync.entries['set'] ?? 0) >= before + ENTRIES);
-  const tookMs = performance.now() - startedMs;
-  note(`${name}feed: entries/s`, (1000 * ENTRIES) / tookMs);
-  note(`${name}feed: ns of the daemon's CPU an entry`, (1e6 * (processorMs(pid) - startedProcessorMs)) / ENTRIES);
+  const sha1 = String(await redis.script('LOAD', BURST));
+  const last = `burst-${turns++}`;
+  const startedMs = processorMs(pid);
+  const args = [sessionsMap(), hashesOf([last]), sha1, FEED, String(ENTRIES), String(SESSIONS), last];
+  const [seconds = Number.NaN] = await client(['burst', ...args], true);
+  note(`${name}feed: entries/s`, ENTRIES / seconds);
+  note(`${name}feed: ns of the daemon's CPU an entry`, (1e6 * (processorMs(pid) - startedMs)) / ENTRIES);
   // All of them were read: what is trimmed now is missed by nobody.
   await redis.xtrim(FEED, 'MAXLEN', 1000);
 }
 
 async function writes(name: string, redis: Redis): Promise<void> {
   const prefix = `visible-${turns++}-`;
-  const hashes = join(stage.directory, 'hashes');
   const ids = Array.from({ length: WRITES }, (_, i) => `${prefix}${i}`);
-  fs.writeFileSync(hashes, Buffer.concat(ids.map((sid) => cookieHash(sid))));
-  const map = fs
-    .readdirSync(stage.pins)
-    .map((directory) => join(stage.pins, directory, 'sessions'))
-    .find((path) => fs.existsSync(path));
-  if (map === undefined) throw new Error(`no map "sessions" below ${stage.pins}`);
-  const took = await client(['visible', map, hashes, prefix, FEED, String(WRITES_PER_SECOND)], true);
+  const rate = String(WRITES_PER_SECOND);
+  const took = await client(['visible', sessionsMap(), hashesOf(ids), prefix, FEED, rate], true);
   ['p50', 'p99', 'p99.9', 'max'].forEach((what, i) => {
     note(`${name}write to visible, ${WRITES_PER_SECOND}/s: ${what}, us`, took[i] ?? Number.NaN);
   });
