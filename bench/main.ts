@@ -1,18 +1,23 @@
 /**
- * `npm run bench -- NAME [options]`: each benchmark is a program of its own and says at its top what it shows.
+ * `npm run bench [-- NAME] [options]`: each benchmark is a program of its own and says at its top what it shows. Without a name it is the
+ * comparison.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const BENCHES: Record<string, string> = {
   balance: 'balance/balance.ts',
+  compare: 'compare/compare.ts',
   drain: 'drain/drain.ts',
   flood: 'flood/flood.ts',
   scale: 'scale.ts',
   sync: 'sync/sync.ts',
 };
+const DEFAULT = 'compare';
 
-const [name = '', ...args] = process.argv.slice(2);
+const given = process.argv.slice(2);
+const named = given[0] !== undefined && !given[0].startsWith('-');
+const [name = '', ...args] = named ? given : [DEFAULT, ...given];
 const file = BENCHES[name];
 if (file === undefined) {
   console.error(`found "${name}", allowed: ${Object.keys(BENCHES).join(', ')}`);

@@ -1,0 +1,128 @@
+/**
+ * `npm run bench [-- compare] [options]`: the gateway beside a bare echo, beside itself as it grows, and beside what one would run in its place; in one
+ * run, in turns, on two cores. Prints tables; needs root and a kernel of 5.18 or newer.
+ *
+ *     --quick          under a minute: few and short turns, small tables
+ *     --only a,b       sections: cost, sessions, keys, backends, cores, alternatives, latency, memory
+ *     --turns N        7; of --quick 5
+ *     --cpus A,B       where frames are sent and the gateway answers, and where servers in user space run
+ *     --json FILE      every turn of every figure
+ *     --plots FOLDER   SVG
+ */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { machineTimes } from '../traffic/processor.ts';
+import { alternativesSection, memorySection } from './alternatives.ts';
+import { costSection } from './cost.ts';
+import { backendsSection, coresSection, keysSection, sessionsSection } from './growth.ts';
+import { latencySection } from './latency.ts';
+import { busyPart, type Disturbance, describeMachine, machineText, warnings } from './machine.ts';
+import type { Section } from './measure.ts';
+import { writePlots } from './plots.ts';
+import { sectionData, sectionText } from './report.ts';
+import { type Alternatives, startAlternatives, stopAlternatives } from './running.ts';
+import { FULL, QUICK, Setup, type Size } from './setup.ts';
+import { targets, targetsText } from './targets.ts';
+
+const SECTIONS = ['cost', 'sessions', 'keys', 'backends', 'cores', 'alternatives', 'latency', 'memory'] as const;
+type SectionName = (typeof SECTIONS)[number];
+const BENCH = fileURLToPath(new URL('..', import.meta.url));
+
+interface Options {
+  readonly size: Size;
+  readonly only: readonly SectionName[];
+  readonly cpus: readonly [number, number];
+  readonly json: string | undefined;
+  readonly plots: string | undefined;
+}
+
+function readOptions(): Options {
+  const count = availableParallelism();
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', default: SECTIONS.join(',') },
+      turns: { type: 'string' },
+      cpus: { type: 'string', default: `${count - 2},${count - 1}` },
+      json: { type: 'string' },
+      plots: { type: 'string' },
+    },
+  });
+  const size = values.quick ? QUICK : FULL;
+  const turns = Number(values.turns ?? size.turns);
+  const only = values.only.split(',') as SectionName[];
+  const unknown = only.filter((name) => !SECTIONS.includes(name));
+  const cpus = values.cpus.split(',').map(Number);
+  const [sender = -1, server = -1] = cpus;
+  if (!(Number.isInteger(turns) && turns >= 1 && turns <= 1000)) fail('--turns', values.turns, 'a number of 1 to 1000');
+  if (unknown.length > 0) fail('--only', unknown.join(','), SECTIONS.join(', '));
+  if (cpus.length !== 2 || sender === server || !cpus.every((cpu) => Number.isInteger(cpu) && cpu >= 0))
+    fail('--cpus', values.cpus, 'the numbers of two CPUs, as 0,1; a machine has to have two');
+  return { size: { ...size, turns }, only, cpus: [sender, server], json: values.json, plots: values.plots };
+}
+
+function fail(option: string, found: string | undefined, allowed: string): never {
+  console.error(`${option}: found "${found}", allowed: ${allowed}`);
+  process.exit(2);
+}
+
+async function measureAll(setup: Setup, only: readonly SectionName[]): Promise<Section[]> {
+  const found: (Section | undefined)[] = [];
+  const alone = { cost: costSection, sessions: sessionsSection, keys: keysSection, backends: backendsSection };
+  for (const [name, measure] of Object.entries(alone))
+    if (only.includes(name as SectionName)) found.push(await measure(setup));
+  if (only.includes('cores')) found.push(await coresSection(setup));
+  if (!(['alternatives', 'latency', 'memory'] as const).some((name) => only.includes(name)))
+    return found.flatMap((one) => one ?? []);
+  let alternatives: Alternatives | undefined;
+  try {
+    alternatives = await startAlternatives(setup);
+    if (only.includes('alternatives')) found.push(await alternativesSection(setup, alternatives));
+    if (only.includes('latency')) found.push(await latencySection(setup, alternatives));
+    if (only.includes('memory')) found.push(memorySection(setup, alternatives));
+  } finally {
+    if (alternatives !== undefined) await stopAlternatives(alternatives);
+  }
+  return found.flatMap((one) => one ?? []);
+}
+
+async function main(): Promise<void> {
+  const { size, only, cpus, json, plots } = readOptions();
+  const beganMs = performance.now();
+  const machine = describeMachine();
+  console.log(`On ${machineText(machine)}. Load average at the start ${loadavg()[0]?.toFixed(1)}.`);
+  console.log(
+    `Frames are sent on CPU ${cpus[0]}, servers in user space run on CPU ${cpus[1]}; medians of ${size.turns} turns, ± half of the range.`,
+  );
+  execFileSync('make', ['--silent', '-C', BENCH, 'traffic'], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const busyBefore = await busyPart();
+  const times = machineTimes();
+  const setup = new Setup(size, cpus);
+  let sections: Section[];
+  try {
+    sections = await measureAll(setup, only);
+  } finally {
+    await setup.close();
+  }
+  const after = machineTimes();
+  const stolen = (after.stolenMs - times.stolenMs) / ((after.atMs - times.atMs) * machine.cpus);
+  const disturbance: Disturbance = { busyBefore, stolen, leastShare: setup.leastShare, busyAfter: await busyPart() };
+  const disturbed = warnings(disturbance);
+  for (const section of sections) console.log(`\n${sectionText(section)}`);
+  const reached = targets(sections);
+  console.log(`\n${targetsText(reached)}`);
+  if (disturbed.length > 0)
+    console.log(`\n**The machine was not idle otherwise**: ${disturbed.join('; ')}. Ratios hold better than figures.`);
+  else console.log('\nThe machine was idle otherwise.');
+  if (json !== undefined) {
+    const data = { at: new Date().toISOString(), machine, cpus, size, disturbance, disturbed, targets: reached };
+    writeFileSync(json, `${JSON.stringify({ ...data, sections: sections.map(sectionData) }, null, 1)}\n`);
+  }
+  if (plots !== undefined) writePlots(plots, sections);
+  setup.say(`took ${((performance.now() - beganMs) / 1000).toFixed(0)} s`);
+}
+
+await main();
