@@ -10,7 +10,7 @@ export interface RowOfChart {
   readonly values: readonly number[];
   /** Least and most of a bar's value. */
   readonly range?: readonly [number, number];
-  /** Behind it; the value where it is left out. */
+  /** Behind it; its values where it is left out. */
   readonly note?: string;
   /** Drawn in another colour. */
   readonly marked?: boolean;
@@ -27,8 +27,8 @@ export interface RowChart {
 }
 
 const WIDTH = 860;
-const LEFT = 250;
-const RIGHT = 90;
+const LEFT = 270;
+const RIGHT = 130;
 const TOP = 62;
 const ROW = 26;
 const BAR = 15;
@@ -73,7 +73,7 @@ function drawRow(row: RowOfChart, top: number, x: (value: number) => string): st
   if (low !== high) parts.push(line(x(low), String(middle), x(high), String(middle), 'range'));
   if (row.values.length > 1) parts.push(...row.values.map((value, i) => dot(Number(x(value)), middle, i)));
   const behind = Number(x(Math.max(last, high))) + 8;
-  parts.push(text(behind.toFixed(1), String(middle + 4), 'start', row.note ?? tick(last), 11));
+  parts.push(text(behind.toFixed(1), String(middle + 4), 'start', row.note ?? row.values.map(tick).join(' · '), 11));
   return parts;
 }
 

@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { addBackend } from './commands/backend.ts';
 import { addBalance } from './commands/balance.ts';
+import { addBench } from './commands/bench.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDetach } from './commands/detach.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -35,6 +36,7 @@ const COMMANDS = [
   addDoctor,
   addDetach,
   addDemo,
+  addBench,
 ] as const;
 
 /** @returns the exit status */

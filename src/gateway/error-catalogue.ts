@@ -190,6 +190,12 @@ export const errorCatalogue = {
     return `no answer from ${server}: ${reason}`;
   }),
 
+  /* Benchmarks */
+
+  BENCH_NOT_HERE: entry(1, 500, 'No benchmarks here', ({ looked }: { looked: string }) => {
+    return `found no ${looked}: the benchmarks compile programs of their own and are not in the published package; in a checkout of the source run "npm run bench"`;
+  }),
+
   /* The control API */
 
   REQUEST_INVALID: entry(1, 400, 'Request refused', ({ reason }: Reason) => reason),

@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
@@ -12,6 +13,7 @@ import { respond } from '../../../src/auth/respond.ts';
 
 const BENCH = fileURLToPath(new URL('../../../bench', import.meta.url));
 const SERVER = fileURLToPath(new URL('../../../build/bench-server', import.meta.url));
+const CLIENT = fileURLToPath(new URL('../../../build/bench-client', import.meta.url));
 const NOW_MS = 1_790_000_000_123;
 const SESSIONS = 500;
 const BACKENDS = 12;
@@ -106,4 +108,45 @@ test('the server in user space gives the answers of the model, to the byte', () 
   for (const shape of ['0 0  ', '80 129 0 0', '80 129 0 1', '80 129 1 2', '80 129 2 0']) expect(seen).toContain(shape);
   expect([...seen].filter((shape) => shape.startsWith('batch 130')).length).toBeGreaterThan(0);
   expect([...seen].filter((shape) => / (193|194) /.test(shape)).length).toBeGreaterThan(1);
+});
+
+test('the client in C takes right answers from the server, and notices wrong ones', async () => {
+  const port = 33_465;
+  const live = join(folder, 'live');
+  const held = 200;
+  writeState(live, {
+    ...state,
+    settings: { ...state.settings, inStepMs: Date.now() },
+    backends: backends(BACKENDS),
+    sessionCount: held,
+    session: (i) => ({ hash: sessionHex(i), version: 1n, expiresMs: 0, backendId: 1 + (i % BACKENDS) }),
+    keys: keys.slice(0, 1),
+  });
+  const server = spawn(SERVER, [live, 'serve', '127.0.0.1', String(port), '1', '0'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    await once(server.stdout, 'data');
+    const ask = (sessions: number, rate: number): Record<string, number> => {
+      const args = ['gateway', '127.0.0.1', port, 1, 1, rate, 300, availableParallelism() - 1, sessions, live].map(
+        String,
+      );
+      return JSON.parse(execFileSync(CLIENT, args, { encoding: 'utf8' }));
+    };
+    const right = ask(held, 0);
+    expect(right).toMatchObject({ wrong: 0 });
+    expect(right['answered']).toBeGreaterThan(0);
+    const { p50Ns = 0, p99Ns = 0, p999Ns = 0 } = right;
+    expect([p50Ns, p99Ns, p999Ns]).toEqual([p50Ns, p99Ns, p999Ns].toSorted((a, b) => a - b));
+    expect(p50Ns).toBeGreaterThan(100);
+    // half of these are not held
+    const half = ask(2 * held, 0);
+    expect(half['wrong']).toBeGreaterThan(0);
+    expect(half['wrong']).toBeLessThan(half['answered'] as number);
+    // no more than were due
+    expect(ask(held, 100)['answered']).toBeLessThanOrEqual(30);
+  } finally {
+    server.kill();
+    await once(server, 'exit');
+  }
 });

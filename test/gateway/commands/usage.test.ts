@@ -37,6 +37,7 @@ const COMMANDS = [
   ['redis', 'install'],
   ['detach'],
   ['demo'],
+  ['bench'],
 ];
 
 describe('help', () => {
@@ -46,7 +47,7 @@ describe('help', () => {
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toContain(`Usage: gateway ${names.join(' ')} `);
     expect(stdout).toMatch(/\nExample: .*gateway /);
-    if (names[0] !== 'demo') expect(stdout).toContain('-c, --config <file>');
+    if (names[0] !== 'demo' && names[0] !== 'bench') expect(stdout).toContain('-c, --config <file>');
     if (names[0] !== 'run') expect(stdout).toContain('--json');
   });
 

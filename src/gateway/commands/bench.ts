@@ -1,0 +1,34 @@
+/**
+ * `gateway bench`: the benchmarks of the source, which compile programs of their own and so are no part of the published package. May be
+ * imported by src/gateway only.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { failure } from '../errors.ts';
+
+const path = (relative: string): string => fileURLToPath(new URL(`../../../${relative}`, import.meta.url));
+
+export function addBench(program: Command): void {
+  program
+    .command('bench')
+    .description(
+      'Measure the gateway on this machine beside a bare echo, user space, Redis and memcached (in a checkout of the source).',
+    )
+    .argument(
+      '[arguments...]',
+      'as of "npm run bench -- …": --quick, --only SECTIONS, --json FILE, --plots FOLDER; or another benchmark',
+    )
+    .allowUnknownOption()
+    .addHelpText('after', '\nNeeds root and two CPUs. Touches no network of yours.\n\nExample: gateway bench --quick')
+    .action((args: string[]) => {
+      const bench = path('bench/main.ts');
+      if (!existsSync(bench)) throw failure('BENCH_NOT_HERE', { looked: bench });
+      // The bounds on memory that bin/gateway sets are the daemon's.
+      const { MALLOC_ARENA_MAX: _, ...env } = process.env;
+      const run = (command: string, ...rest: string[]): number =>
+        spawnSync(command, rest, { stdio: 'inherit', env }).status ?? 1;
+      process.exitCode = run(path('scripts/ready')) || run(process.execPath, bench, ...args);
+    });
+}
