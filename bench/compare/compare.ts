@@ -7,6 +7,7 @@
  *     --turns N        7; of --quick 5
  *     --cpus A,B       where frames are sent and the gateway answers, and where servers in user space run
  *     --json FILE      every turn of every figure
+ *     --report FILE    what is printed
  *     --plots FOLDER   SVG
  */
 import { execFileSync } from 'node:child_process';
@@ -21,6 +22,7 @@ import { backendsSection, coresSection, keysSection, sessionsSection } from './g
 import { latencySection } from './latency.ts';
 import { busyPart, type Disturbance, describeMachine, machineText, warnings } from './machine.ts';
 import type { Section } from './measure.ts';
+import { nicSection } from './nic.ts';
 import { writePlots } from './plots.ts';
 import { sectionData, sectionText } from './report.ts';
 import { type Alternatives, startAlternatives, stopAlternatives } from './running.ts';
@@ -36,6 +38,7 @@ interface Options {
   readonly only: readonly SectionName[];
   readonly cpus: readonly [number, number];
   readonly json: string | undefined;
+  readonly report: string | undefined;
   readonly plots: string | undefined;
 }
 
@@ -48,6 +51,7 @@ function readOptions(): Options {
       turns: { type: 'string' },
       cpus: { type: 'string', default: `${count - 2},${count - 1}` },
       json: { type: 'string' },
+      report: { type: 'string' },
       plots: { type: 'string' },
     },
   });
@@ -61,7 +65,14 @@ function readOptions(): Options {
   if (unknown.length > 0) fail('--only', unknown.join(','), SECTIONS.join(', '));
   if (cpus.length !== 2 || sender === server || !cpus.every((cpu) => Number.isInteger(cpu) && cpu >= 0))
     fail('--cpus', values.cpus, 'the numbers of two CPUs, as 0,1; a machine has to have two');
-  return { size: { ...size, turns }, only, cpus: [sender, server], json: values.json, plots: values.plots };
+  return {
+    size: { ...size, turns },
+    only,
+    cpus: [sender, server],
+    json: values.json,
+    report: values.report,
+    plots: values.plots,
+  };
 }
 
 function fail(option: string, found: string | undefined, allowed: string): never {
@@ -90,13 +101,10 @@ async function measureAll(setup: Setup, only: readonly SectionName[]): Promise<S
 }
 
 async function main(): Promise<void> {
-  const { size, only, cpus, json, plots } = readOptions();
-  const beganMs = performance.now();
+  const { size, only, cpus, json, report, plots } = readOptions();
+  const [at, beganMs] = [new Date(), performance.now()];
   const machine = describeMachine();
-  console.log(`On ${machineText(machine)}. Load average at the start ${loadavg()[0]?.toFixed(1)}.`);
-  console.log(
-    `Frames are sent on CPU ${cpus[0]}, servers in user space run on CPU ${cpus[1]}; medians of ${size.turns} turns, ± half of the range.`,
-  );
+  const load = loadavg()[0]?.toFixed(1);
   execFileSync('make', ['--silent', '-C', BENCH, 'traffic'], { stdio: ['ignore', 'inherit', 'inherit'] });
   const busyBefore = await busyPart();
   const times = machineTimes();
@@ -111,14 +119,21 @@ async function main(): Promise<void> {
   const stolen = (after.stolenMs - times.stolenMs) / ((after.atMs - times.atMs) * machine.cpus);
   const disturbance: Disturbance = { busyBefore, stolen, leastShare: setup.leastShare, busyAfter: await busyPart() };
   const disturbed = warnings(disturbance);
-  for (const section of sections) console.log(`\n${sectionText(section)}`);
+  const idle = 'The machine was idle otherwise.';
+  const busy = `**The machine was not idle otherwise**: ${disturbed.join('; ')}. Ratios hold better than figures.`;
+  const paper = nicSection(sections);
   const reached = targets(sections);
-  console.log(`\n${targetsText(reached)}`);
-  if (disturbed.length > 0)
-    console.log(`\n**The machine was not idle otherwise**: ${disturbed.join('; ')}. Ratios hold better than figures.`);
-  else console.log('\nThe machine was idle otherwise.');
+  const text = [
+    `Measured by \`npm run bench\` on ${at.toISOString().slice(0, 10)} on ${machineText(machine)}; load average at the start ${load}.`,
+    disturbed.length > 0 ? busy : idle,
+    `Frames are sent on CPU ${cpus[0]}, servers in user space run on CPU ${cpus[1]}. Medians of ${size.turns} turns; ±: half of the range of the first column.`,
+    ...[...sections, ...(paper === undefined ? [] : [paper])].map(sectionText),
+    targetsText(reached),
+  ].join('\n\n');
+  console.log(text);
+  if (report !== undefined) writeFileSync(report, `# Results of the benchmarks\n\n${text}\n`);
   if (json !== undefined) {
-    const data = { at: new Date().toISOString(), machine, cpus, size, disturbance, disturbed, targets: reached };
+    const data = { at: at.toISOString(), machine, cpus, size, disturbance, disturbed, targets: reached };
     writeFileSync(json, `${JSON.stringify({ ...data, sections: sections.map(sectionData) }, null, 1)}\n`);
   }
   if (plots !== undefined) writePlots(plots, sections);

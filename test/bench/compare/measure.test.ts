@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { warnings } from '../../../bench/compare/machine.ts';
 import { figures, inTurns, median, type Section, spread, withDerived } from '../../../bench/compare/measure.ts';
+import { lineRate, nicSection } from '../../../bench/compare/nic.ts';
 import { plots } from '../../../bench/compare/plots.ts';
 import { sectionData, sectionText } from '../../../bench/compare/report.ts';
 import { targets, targetsText } from '../../../bench/compare/targets.ts';
@@ -125,4 +126,21 @@ test('plots are made of the sections that there are, and draw what is longer lon
   expect((widths[1] ?? 0) / (widths[0] ?? 0)).toBeCloseTo(5, 1);
   expect(svg).toContain('prefers-color-scheme: dark');
   expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test('on paper, a core does what its cost says, and the wire takes what its frames leave room for', () => {
+  // 80 bytes, and 42, 4 and 20 around them, make 1,168 bits; a batch of 64 has 1,080 bytes
+  expect(lineRate(1)).toBeCloseTo(100e9 / 1_168, 0);
+  expect(lineRate(64)).toBeCloseTo((64 * 100e9) / (8 * 1_146), 0);
+  const cost = section('cost', {
+    'bare echo': [{ own: 0.1 }],
+    'hmac-sha256': [{ own: 0.4 }, { own: 0.5 }, { own: 0.6 }],
+    'hmac-sha256, generic mode': [{ own: 1 }],
+    'blake2s, batch of 64': [{ own: 0.1 }],
+  });
+  const paper = nicSection([cost]);
+  expect(paper?.rows.map(({ name }) => name)).toEqual(['hmac-sha256', 'blake2s, batch of 64']);
+  expect(paper?.rows[0]?.turns[0]?.['core']).toBeCloseTo(2_000_000, 0);
+  expect(paper?.rows[0]?.turns[0]?.['cores']).toBeCloseTo(42.8, 1);
+  expect(nicSection([])).toBeUndefined();
 });
