@@ -6,8 +6,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Chart, lineChart } from '../svg/line-chart.ts';
 import { CALM, type Course, simulate } from './simulate.ts';
+import { type Chart, lineChart } from './svg.ts';
 import { boundedLoads, leastConnections, nothing, shedding, TARGET, type Way } from './ways.ts';
 import { TICK_S, TICKS } from './world.ts';
 

@@ -3,7 +3,6 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { lineChart } from '../svg/line-chart.ts';
 import { rowChart } from '../svg/row-chart.ts';
 import { rateText } from './latency.ts';
 import { figures, median, type Row, type Section } from './measure.ts';
@@ -50,19 +49,12 @@ function costPlot(rows: readonly Row[]): string {
 }
 
 function sessionsPlot(rows: readonly Row[]): string {
-  const tables = rows.filter(({ name }) => name.endsWith(' sessions'));
-  const values = tables.map((row) => median(figures(row, 'echoes')));
-  return lineChart({
-    title: 'Cost of a lookup by the number of sessions',
-    yLabel: 'in bare echoes, sender included (hmac-sha256)',
-    xLabel: 'sessions held',
-    xStep: 1,
-    xNames: tables.map(({ name }) => name.replace(' sessions', '')),
-    yMax: Math.ceil(Math.max(1, ...values) / 5) * 5,
-    series: [
-      { name: 'gateway', values },
-      { name: ECHO, values: values.map(() => 1) },
-    ],
+  return rowChart({
+    title: 'Cost of a lookup by the number of sessions, in bare echoes',
+    about: 'hmac-sha256, all found; processor time of sender, gateway and counting; medians, least and most',
+    axis: 'bare echoes',
+    scale: 'linear',
+    rows: rows.filter(({ name }) => name === ECHO || name.endsWith(' sessions')).map((row) => bar(row, 'echoes')),
   });
 }
 

@@ -21,10 +21,8 @@ const COLOURS: readonly Colour[] = [
 const PAPER = { light: '#fff', dark: '#0d1117' };
 const INK = { light: '#222', dark: '#e6edf3' };
 const LINES = {
-  grid: { light: '#ddd', dark: '#30363d', dashes: '' },
-  mark: { light: '#999', dark: '#7d8590', dashes: '2 3' },
-  level: { light: '#333', dark: '#c9d1d9', dashes: '6 4' },
-  range: { light: '#222', dark: '#e6edf3', dashes: '' },
+  grid: { light: '#ddd', dark: '#30363d' },
+  range: { light: '#222', dark: '#e6edf3' },
 } as const;
 
 export function colourOf(series: number): Colour {
@@ -37,7 +35,7 @@ export function card(width: number, height: number, title: string, parts: readon
     `.paper{fill:${PAPER.dark}}`,
     `text{fill:${INK.dark}}`,
     ...Object.entries(LINES).map(([name, colours]) => `.${name}{stroke:${colours.dark}}`),
-    ...COLOURS.flatMap(({ name, dark: shade }) => [`.line-${name}{stroke:${shade}}`, `.fill-${name}{fill:${shade}}`]),
+    ...COLOURS.map(({ name, dark: shade }) => `.fill-${name}{fill:${shade}}`),
   ];
   const lines = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif">`,
@@ -51,9 +49,7 @@ export function card(width: number, height: number, title: string, parts: readon
 }
 
 export function line(x1: string, y1: string, x2: string, y2: string, kind: keyof typeof LINES): string {
-  const { light, dashes } = LINES[kind];
-  const dashed = dashes === '' ? '' : ` stroke-dasharray="${dashes}"`;
-  return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" class="${kind}" stroke="${light}"${dashed}/>`;
+  return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" class="${kind}" stroke="${LINES[kind].light}"/>`;
 }
 
 export function text(x: string, y: string, anchor: 'start' | 'middle' | 'end', value: string, size = 12): string {

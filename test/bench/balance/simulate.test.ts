@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { simulate } from '../../../bench/balance/simulate.ts';
+import { lineChart } from '../../../bench/balance/svg.ts';
 import { boundedLoads, leastConnections, nothing, shedding, TARGET, type Way } from '../../../bench/balance/ways.ts';
 import { loadsOf, World } from '../../../bench/balance/world.ts';
-import { lineChart } from '../../../bench/svg/line-chart.ts';
 
 const SMALL = { seed: 5, backends: 20, users: 2_000 };
 const TICKS = 60;

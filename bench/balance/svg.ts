@@ -1,5 +1,4 @@
 /** Line charts as SVG, as small as can be. May be imported by bench only. */
-import { card, colourOf, line, text, tick } from './elements.ts';
 
 export interface Series {
   readonly name: string;
@@ -13,8 +12,6 @@ export interface Chart {
   readonly yLabel: string;
   /** What one position is worth on the x axis. */
   readonly xStep: number;
-  /** A name for each position, in the place of numbers. */
-  readonly xNames?: readonly string[];
   /** Most of the y axis; what is higher is cut off. */
   readonly yMax: number;
   readonly yMin?: number;
@@ -31,6 +28,8 @@ const LEFT = 70;
 const RIGHT = 20;
 const TOP = 56;
 const BOTTOM = 74;
+/** Told apart also by who can't tell red from green (Okabe and Ito). */
+const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00'];
 const GRID_LINES = 5;
 
 export function lineChart(chart: Chart): string {
@@ -44,33 +43,47 @@ export function lineChart(chart: Chart): string {
   const parts: string[] = [];
   for (let i = 0; i <= GRID_LINES; i++) {
     const value = yMin + (i / GRID_LINES) * (yMax - yMin);
-    parts.push(line(x(0), y(value), x(length - 1), y(value), 'grid'));
+    parts.push(line(x(0), y(value), x(length - 1), y(value), '#ddd'));
     parts.push(text(String(LEFT - 8), String(Number(y(value)) + 4), 'end', tick(value)));
     const at = (i / GRID_LINES) * (length - 1);
-    if (chart.xNames === undefined) parts.push(text(x(at), String(HEIGHT - BOTTOM + 18), 'middle', tick(at * xStep)));
+    parts.push(text(x(at), String(HEIGHT - BOTTOM + 18), 'middle', tick(at * xStep)));
   }
-  chart.xNames?.forEach((name, at) => {
-    const anchor = at === 0 ? 'start' : at === length - 1 ? 'end' : 'middle';
-    parts.push(text(x(at), String(HEIGHT - BOTTOM + 18), anchor, name));
-  });
   for (const { at, text: what } of chart.marks ?? []) {
-    parts.push(line(x(at), String(TOP), x(at), String(HEIGHT - BOTTOM), 'mark'));
+    parts.push(line(x(at), String(TOP), x(at), String(HEIGHT - BOTTOM), '#999', '2 3'));
     parts.push(text(String(Number(x(at)) + 3), String(TOP + 11), 'start', what, 11));
   }
   if (chart.level !== undefined) {
-    parts.push(line(x(0), y(chart.level.at), x(length - 1), y(chart.level.at), 'level'));
+    parts.push(line(x(0), y(chart.level.at), x(length - 1), y(chart.level.at), '#333', '6 4'));
     parts.push(text(x(length - 1), String(Number(y(chart.level.at)) - 5), 'end', chart.level.text, 11));
   }
   chart.series.forEach(({ name, values }, i) => {
-    const { name: shade, light } = colourOf(i);
+    const colour = COLOURS[i % COLOURS.length] as string;
     const points = values.map((value, at) => `${x(at)},${y(value)}`).join(' ');
-    parts.push(`<polyline points="${points}" fill="none" class="line-${shade}" stroke="${light}" stroke-width="1.6"/>`);
+    parts.push(`<polyline points="${points}" fill="none" stroke="${colour}" stroke-width="1.6"/>`);
     const left = LEFT + i * 185;
-    parts.push(`<rect x="${left}" y="${HEIGHT - 20}" width="14" height="4" class="fill-${shade}" fill="${light}"/>`);
+    parts.push(`<rect x="${left}" y="${HEIGHT - 20}" width="14" height="4" fill="${colour}"/>`);
     parts.push(text(String(left + 20), String(HEIGHT - 14), 'start', name));
   });
   parts.push(text(String(LEFT), '24', 'start', chart.title, 15));
   parts.push(text(String(LEFT), '44', 'start', chart.yLabel, 11));
   parts.push(text(String(WIDTH - RIGHT), String(HEIGHT - BOTTOM + 34), 'end', chart.xLabel, 11));
-  return card(WIDTH, HEIGHT, chart.title, parts);
+  const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif">`;
+  return `${head}\n<title>${escaped(chart.title)}</title>\n<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>\n${parts.join('\n')}\n</svg>\n`;
+}
+
+function line(x1: string, y1: string, x2: string, y2: string, stroke: string, dashes = ''): string {
+  const dashed = dashes === '' ? '' : ` stroke-dasharray="${dashes}"`;
+  return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" stroke="${stroke}"${dashed}/>`;
+}
+
+function text(x: string, y: string, anchor: 'start' | 'middle' | 'end', value: string, size = 12): string {
+  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-size="${size}" fill="#222">${escaped(value)}</text>`;
+}
+
+function escaped(value: string): string {
+  return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+}
+
+function tick(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: value < 10 ? 2 : 0 });
 }
