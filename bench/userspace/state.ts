@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import { Limit } from '../../src/abi.ts';
 import { Key } from '../../src/auth/keyring.ts';
 import type { Ring } from '../../src/auth/placement.ts';
-import { type ResponderTables, SERVES_ALL } from '../../src/auth/responder-tables.ts';
+import type { ResponderTables } from '../../src/auth/responder-tables.ts';
 import type { Suite } from '../../src/auth/suites.ts';
 import type { Backend } from '../../src/sync/table.ts';
 import { type BenchKey, ringOf } from '../traffic/world.ts';
@@ -143,7 +143,6 @@ export function readTables(path: string): ResponderTables {
   let budget = { second: 0, left: 0 };
   return {
     settings,
-    serves: SERVES_ALL,
     allows: () => true,
     key: (id) => keys.get(id),
     session(hash) {
