@@ -27,6 +27,8 @@ const LIBRARY_FIELD = 'backend';
 
 /** Of a change that met a replica. */
 const TRIES_MAX = 2;
+/** Of reading a fact that is set all the time. */
+const FACT_TRIES_MAX = 10;
 /** Of a move of a session that others move at the same time. */
 const MOVES_MAX = 10;
 
@@ -184,9 +186,13 @@ export class RedisDirectory implements Directory {
     return this.#with(async (redis) => {
       const { names } = this.#config.redis;
       const read = (table: string) => redis.callBuffer('HGET', `${names}${table}`, name) as Promise<Buffer | null>;
-      const [value, id] = await Promise.all([read('facts'), read('fact-ids')]);
-      if (value === null) throw failure('FACT_UNKNOWN', { name });
-      return factRecord(name, value, id === null ? null : id.toString('latin1'));
+      for (let tries = 1; ; tries++) {
+        // Also in a cluster, where the two may be apart: value and version belong together if it is set between neither two.
+        const [before, value, id] = await Promise.all([read('fact-ids'), read('facts'), read('fact-ids')]);
+        if (tries < FACT_TRIES_MAX && String(before) !== String(id)) continue;
+        if (value === null) throw failure('FACT_UNKNOWN', { name });
+        return factRecord(name, value, id === null ? null : id.toString('latin1'));
+      }
     });
   }
 

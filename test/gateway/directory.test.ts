@@ -92,6 +92,28 @@ describe('backends', () => {
     expect(await redis.hkeys('gateway:backends')).toEqual(['web-1']);
   });
 
+  test('a fact is read with the version of its own value, however often it is set meanwhile', async () => {
+    const version = new Map<string, string | null>();
+    const other = open();
+    let isOver = false;
+    const setting = (async () => {
+      for (let i = 0; !isOver; i++) version.set(String(i), (await other.setFact('epoch', String(i))).version);
+    })();
+    try {
+      await until('it is set', async () => version.size > 0);
+      const read: { value: string | null; version: string | null }[] = [];
+      for (let i = 0; i < 2_000; i++) read.push(await directory.fact('epoch'));
+      isOver = true;
+      await setting;
+      expect(new Set(read.map(({ value }) => value)).size).toBeGreaterThan(10);
+      expect(read.filter((fact) => version.get(fact.value ?? '') !== fact.version)).toEqual([]);
+    } finally {
+      isOver = true;
+      await setting;
+      await other.close();
+    }
+  });
+
   test('another library with the same functions is told of, and nothing is changed', async () => {
     const foreign =
       "#!lua name=other\nredis.register_function('backend_patch', function() return {1, '0-1', '{}'} end)";
