@@ -52,6 +52,27 @@ describe('in a cluster', { timeout: 60_000 }, () => {
     await setup.moveSlot(slot, to, from);
   });
 
+  test('one that sessions are stored on, whichever node has them, is removed by force only', async () => {
+    const opened = open();
+    await opened.patchBackend('web-5', { id: 5, address: '10.0.0.15:80' });
+    for (const [i, master] of setup.masters.entries()) {
+      // Of as many keys some are on each.
+      const keys = Array.from({ length: 1_000 }, (_, n) => `sess:use ${i} ${n}`);
+      const key = keys.find((each) => Math.floor(hashSlot(each) / Math.ceil(16_384 / 3)) === i) ?? '';
+      await setup.client().hset(key, 'backend', 'web-5');
+      expect(await master.client().exists(key)).toBe(1);
+      await expect(opened.removeBackend('web-5')).rejects.toMatchObject({ code: 'BACKEND_IN_USE' });
+      await setup.client().del(key);
+    }
+    await setup.client().hset('sess:use', 'backend', 'web-5');
+    await expect(opened.removeBackend('web-5')).rejects.toMatchObject({ code: 'BACKEND_IN_USE' });
+    await opened.removeBackend('web-5', { force: true });
+    expect((await opened.backends()).backends.map(({ name }) => name)).not.toContain('web-5');
+    await setup.client().del('sess:use');
+    await opened.patchBackend('web-5', { id: 5, address: '10.0.0.15:80' });
+    await opened.removeBackend('web-5');
+  });
+
   test('they are only read where they do not, and it is said what to do', async () => {
     const opened = open({ names: 'gateway:', stream: 'sessions:feed' });
     await setup.client().hset('gateway:backends', 'web-7', JSON.stringify({ id: 7, address: '10.0.0.7:80' }));

@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import { failure, reasonOf } from '../errors.ts';
 import type { BackendRecord, BackendUse, BackendView, BackendViews } from '../ports.ts';
-import { type ConfigOption, integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { addCommand, type ConfigOption, integer, type JsonOption, print, printJson } from './common.ts';
 import { withDirectory } from './directory.ts';
 import { listing, NO_BACKENDS, number, printable } from './text.ts';
 
@@ -19,29 +19,26 @@ interface RemoveOptions extends ConfigOption, JsonOption {
 }
 
 export function addBackend(program: Command): void {
-  withJson(withConfig(program.command('backends')))
-    .description('List the backends that Redis has, and how much they are used.')
-    .addHelpText(
-      'after',
-      `
-SHARE is the part of new users that is placed on a backend. SESSIONS are those stored on it and LOOKUPS/S those answered with it lately, as
-the gateway on this machine counts them (the former within the last minute or so), where there is one to ask.
-
-Example: gateway backends`,
-    )
-    .action(async ({ config, json }: ConfigOption & JsonOption) => {
-      const { list, notKnown } = await backendViews(config);
-      if (json) printJson(list);
-      else print(viewsText(list, notKnown, process.stdout.columns));
-      for (const { name, message } of json ? [] : list.faults) {
-        process.stderr.write(`gateway: backend ${printable(name)} is wrong in Redis: ${printable(message)}\n`);
-      }
-    });
+  addCommand(program, 'backends', {
+    description: 'List the backends that Redis has, and how much they are used.',
+    notes: `SHARE is the part of new users that is placed on a backend. SESSIONS are those stored on it and LOOKUPS/S those answered with it lately, as the gateway on this machine counts them (the former within the last minute or so), where there is one to ask.`,
+    example: 'gateway backends --json | jq .backends[].name',
+  }).action(async ({ config, json }: ConfigOption & JsonOption) => {
+    const { list, notKnown } = await backendViews(config);
+    if (json) printJson(list);
+    else print(viewsText(list, notKnown, process.stdout.columns));
+    for (const { name, message } of json ? [] : list.faults) {
+      process.stderr.write(`gateway: backend ${printable(name)} is wrong in Redis: ${printable(message)}\n`);
+    }
+  });
 
   const backend = program.command('backend').description('Change the backends that Redis has.');
 
-  withJson(withConfig(backend.command('set')))
-    .description('Add a backend, or change what is given of one.')
+  addCommand(backend, 'set', {
+    description: 'Add a backend, or change what is given of one.',
+    notes: 'Needs no daemon.',
+    example: 'gateway backend set web-1 --id 1 --address 10.0.0.11:8080',
+  })
     .argument('<name>', 'name of the backend, as sessions have it')
     .option(
       '--id <id>',
@@ -57,7 +54,6 @@ Example: gateway backends`,
       'share of users among the backends, 0 to 65535 (100 for a new one)',
       integer(0, 65_535),
     )
-    .addHelpText('after', '\nNeeds no daemon.\n\nExample: gateway backend set web-1 --id 1 --address 10.0.0.11:8080')
     .action(async (name: string, { config, json, ...fields }: SetOptions) => {
       if (Object.keys(fields).length === 0) {
         const problem = 'found nothing to set: name --id, --address or --weight';
@@ -68,17 +64,13 @@ Example: gateway backends`,
       else print(recordText(record));
     });
 
-  withJson(withConfig(backend.command('remove')))
-    .description('Remove a backend that no session is stored on. Its id is not given to another name.')
+  addCommand(backend, 'remove', {
+    description: 'Remove a backend that no session is stored on. Its id is not given to another name.',
+    notes: `Needs no daemon. Looks at every session in Redis. To let a backend go without anyone noticing: "gateway drain", then "gateway settle", then this.`,
+    example: 'gateway backend remove web-1',
+  })
     .argument('<name>', 'name of the backend')
     .option('--force', 'also where sessions are stored on it: their users are not found from then on')
-    .addHelpText(
-      'after',
-      `
-Needs no daemon. Looks at every session in Redis. To let a backend go without anyone noticing: "gateway drain", then "gateway settle", then this.
-
-Example: gateway backend remove web-1`,
-    )
     .action(async (name: string, { config, json, force = false }: RemoveOptions) => {
       await withDirectory(config, (directory) => directory.removeBackend(name, { force }));
       if (json) printJson({ name });

@@ -9,7 +9,7 @@ import type { LoadSource } from '../balance/loads.ts';
 import { failure, type GatewayError } from '../errors.ts';
 import type { BackendViews } from '../ports.ts';
 import { durationMs, hundredths } from './arguments.ts';
-import { type ConfigOption, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { addCommand, type ConfigOption, interruptible, type JsonOption, print, printJson } from './common.ts';
 import { withDirectory } from './directory.ts';
 import { listing, NO_BACKENDS, printable } from './text.ts';
 
@@ -31,8 +31,13 @@ const EVERY_MAX_MS = 86_400_000;
 const ROWS_MAX = 40;
 
 export function addBalance(program: Command): void {
-  withJson(withConfig(program.command('balance')))
-    .description('Propose what backends must shed so that each comes under a target load, and do it if asked.')
+  addCommand(program, 'balance', {
+    description: 'Propose what backends must shed so that each comes under a target load, and do it if asked.',
+    notes:
+      "Needs no daemon but with --by lookups. Who applies holds a lock in Redis, so that one does. Exit status 1 if a target can't be reached.",
+    example: `gateway balance --target 125% --by sessions
+         gateway balance --target 1000 --target big-1=4000 --by reported --watch`,
+  })
     .requiredOption(
       '--target <load>',
       'most load of a backend, as 1000, or 125% of the average; again as NAME=LOAD for one that differs',
@@ -63,14 +68,6 @@ export function addBalance(program: Command): void {
       'most by which one round changes what a backend sheds (10 with --watch, else 100)',
       hundredths,
     )
-    .addHelpText(
-      'after',
-      `
-Needs no daemon but with --by lookups. Who applies holds a lock in Redis, so that one does. Exit status 1 if a target can't be reached.
-
-Example: gateway balance --target 125% --by sessions
-         gateway balance --target 1000 --target big-1=4000 --by reported --watch`,
-    )
     .action(balance);
 }
 
@@ -82,12 +79,8 @@ async function balance(options: BalanceOptions): Promise<void> {
   const targets = parseTargets(options.target);
   const step = options.step ?? (watch ? WATCH_STEP : WHOLE);
   requireUsable(options, step);
-  const stopping = new AbortController();
-  const stop = (): void => stopping.abort(failure('BALANCE_STOPPED', {}));
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
-  try {
-    await withDirectory(options.config, async (directory, { sessions, redis, control }) => {
+  const work = (signal: AbortSignal): Promise<void> =>
+    withDirectory(options.config, async (directory, { sessions, redis, control }) => {
       const balancer = new Balancer(
         {
           directory,
@@ -104,19 +97,16 @@ async function balance(options: BalanceOptions): Promise<void> {
           print(json ? JSON.stringify(roundJson(round, true)) : watchLine(round));
           tell(shortcoming(round.plan));
         };
-        await balancer.watch(every, stopping.signal, shown, tell);
+        await balancer.watch(every, signal, shown, tell);
         return;
       }
-      const round = apply ? await balancer.apply(stopping.signal) : await balancer.plan(stopping.signal);
+      const round = apply ? await balancer.apply(signal) : await balancer.plan(signal);
       if (json) printJson(roundJson(round, apply));
       else print(roundText(round, apply, process.stdout.columns));
       const short = shortcoming(round.plan);
       if (short !== undefined) throw short;
     });
-  } finally {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
-  }
+  await interruptible(work, failure('BALANCE_STOPPED', {}));
 }
 
 function requireUsable({ by, apply, watch, every, margin }: BalanceOptions, step: number): void {

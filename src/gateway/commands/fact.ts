@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import { GatewayError } from '../errors.ts';
 import type { FactRecord } from '../ports.ts';
-import { type ConfigOption, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { addCommand, type ConfigOption, interruptible, type JsonOption, print, printJson } from './common.ts';
 import { withDirectory } from './directory.ts';
 import { printable } from './text.ts';
 
@@ -15,59 +15,56 @@ const WATCH_EVERY_MS = 200;
 export function addFact(program: Command): void {
   const fact = program.command('fact').description('Small values that every gateway serves, as a version or a switch.');
 
-  withJson(withConfig(fact.command('set')))
-    .description('Set a fact.')
+  addCommand(fact, 'set', {
+    description: 'Set a fact.',
+    notes: 'Needs no daemon.',
+    example: 'gateway fact set dataset 2026-11-24',
+  })
     .argument('<name>', 'name of the fact')
     .argument('<value>', 'its value, at most 24 bytes')
-    .addHelpText('after', '\nNeeds no daemon.\n\nExample: gateway fact set dataset 2026-11-24')
     .action(async (name: string, value: string, { config, json }: Options) => {
       const record = await withDirectory(config, (directory) => directory.setFact(name, value));
       if (json) printJson(record);
       else print(`${printable(name)} is set`);
     });
 
-  withJson(withConfig(fact.command('get')))
-    .description('Print a fact’s value, as Redis has it.')
+  addCommand(fact, 'get', {
+    description: 'Print a fact’s value, as Redis has it.',
+    notes: 'Needs no daemon. Bytes that are no text are printed in hex.',
+    example: 'gateway fact get dataset',
+  })
     .argument('<name>', 'name of the fact')
-    .addHelpText(
-      'after',
-      '\nNeeds no daemon. Bytes that are no text are printed in hex.\n\nExample: gateway fact get dataset',
-    )
     .action(async (name: string, { config, json }: Options) => {
       const record = await withDirectory(config, (directory) => directory.fact(name));
       if (json) printJson(record);
       else print(valueText(record));
     });
 
-  withJson(withConfig(fact.command('remove')))
-    .description('Remove a fact.')
+  addCommand(fact, 'remove', {
+    description: 'Remove a fact.',
+    notes: 'Needs no daemon.',
+    example: 'gateway fact remove dataset',
+  })
     .argument('<name>', 'name of the fact')
-    .addHelpText('after', '\nNeeds no daemon.\n\nExample: gateway fact remove dataset')
     .action(async (name: string, { config, json }: Options) => {
       await withDirectory(config, (directory) => directory.removeFact(name));
       if (json) printJson({ name });
       else print(`${printable(name)} is removed`);
     });
 
-  withJson(withConfig(fact.command('watch')))
-    .description('Print a fact’s value, and again whenever it is set or removed, until Ctrl-C.')
+  addCommand(fact, 'watch', {
+    description: 'Print a fact’s value, and again whenever it is set or removed, until Ctrl-C.',
+    notes: `Needs no daemon: asks Redis five times a second, and so shows the last of changes that follow faster. A line each: when it was seen, and the value, or "(none)"; with --json an object each.`,
+    example: 'gateway fact watch dataset',
+  })
     .argument('<name>', 'name of the fact')
-    .addHelpText(
-      'after',
-      `
-Needs no daemon: asks Redis five times a second, and so shows the last of changes that follow faster. A line each: when it was seen, and the value, or
-"(none)"; with --json an object each.
-
-Example: gateway fact watch dataset`,
-    )
     .action(async (name: string, { config, json }: Options) => {
-      const stopping = new AbortController();
-      process.once('SIGINT', () => stopping.abort());
-      await watch(name, config, stopping.signal, (record) => {
+      const tell = (record: FactRecord | null): void => {
         const seenAt = new Date().toISOString();
         if (json) print(JSON.stringify(record ?? { name, value: null, hex: null, version: null }));
         else print(`${seenAt}  ${record === null ? '(none)' : valueText(record)}`);
-      });
+      };
+      await interruptible((signal) => watch(name, config, signal, tell));
     });
 }
 

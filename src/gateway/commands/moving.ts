@@ -4,9 +4,10 @@
  */
 import type { Command } from 'commander';
 import type { BackendPatch } from '../../sync/functions.ts';
+import type { BackendRecord } from '../ports.ts';
 import { hundredths } from './arguments.ts';
 import { recordText } from './backend.ts';
-import { type ConfigOption, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { addCommand, type ConfigOption, type JsonOption, print, printJson, withSessionId } from './common.ts';
 import { withDirectory } from './directory.ts';
 import { readSessionId } from './session-id.ts';
 import { printable } from './text.ts';
@@ -32,37 +33,33 @@ const STATES = [
   },
 ] as const;
 
-const NO_DAEMON = '\nNeeds no daemon, and goes for every gateway.\n';
+const NO_DAEMON = 'Needs no daemon, and goes for every gateway.';
 
 export function addMoving(program: Command): void {
   for (const { command, state, description } of STATES) {
-    withJson(withConfig(program.command(command)))
-      .description(description)
+    addCommand(program, command, { description, notes: NO_DAEMON, example: `gateway ${command} web-1` })
       .argument('<name>', 'name of the backend')
-      .addHelpText('after', `${NO_DAEMON}\nExample: gateway ${command} web-1`)
       .action((name: string, options: Options) => patch(name, { state }, options));
   }
 
-  withJson(withConfig(program.command('shed')))
-    .description(
+  addCommand(program, 'shed', {
+    description:
       'Answer a part of a backend’s users with other ones. More moves further ones, less brings the last ones back.',
-    )
+    notes: NO_DAEMON,
+    example: 'gateway shed web-1 12.5',
+  })
     .argument('<name>', 'name of the backend')
     .argument('<percent>', 'part of its users, 0 to 100, with at most two decimals', hundredths)
-    .addHelpText('after', `${NO_DAEMON}\nExample: gateway shed web-1 12.5`)
     .action((name: string, shed: number, options: Options) => patch(name, { shed }, options));
 
-  withJson(withConfig(program.command('move')))
-    .description('Move one session to another backend. Its end stays.')
-    .argument('<sid>', 'session id; - reads it from standard input')
+  const move = addCommand(program, 'move', {
+    description: 'Move one session to another backend. Its end stays.',
+    notes: `${NO_DAEMON}
+It is written into the session's record, which must be in hash form. Where the backend is draining, down or shedding, the user is answered with another one all the same.`,
+    example: 'printf %s "$SID" | gateway move - web-2',
+  });
+  withSessionId(move)
     .argument('<name>', 'name of the backend')
-    .addHelpText(
-      'after',
-      `${NO_DAEMON}It is written into the session's record, which must be in hash form. Where the backend is draining, down or shedding, the user is answered
-with another one all the same.
-
-Example: printf %s "$SID" | gateway move - web-2`,
-    )
     .action(async (argument: string, name: string, { config, json }: Options) => {
       const sid = await readSessionId(argument, process.stdin);
       const { from } = await withDirectory(config, (directory) => directory.moveSession(sid, name));
@@ -73,7 +70,26 @@ Example: printf %s "$SID" | gateway move - web-2`,
 }
 
 async function patch(name: string, fields: BackendPatch, { config, json }: Options): Promise<void> {
-  const record = await withDirectory(config, (directory) => directory.patchBackend(name, fields));
-  if (json) printJson(record);
-  else print(recordText(record));
+  const { record, all } = await withDirectory(config, async (directory) => {
+    const changed = await directory.patchBackend(name, fields);
+    // Who may change a backend and not read them all has changed it all the same.
+    const others = json ? undefined : await directory.backends().catch(() => undefined);
+    return { record: changed, all: others?.backends ?? [changed] };
+  });
+  if (json) {
+    printJson(record);
+    return;
+  }
+  print(recordText(record));
+  const note = nowhereToGo(all);
+  if (note !== undefined) print(note);
+}
+
+/** Why a change moves nobody; undefined where there is somewhere to go. */
+export function nowhereToGo(all: readonly BackendRecord[]): string | undefined {
+  const placed = all.filter(({ state, weight }) => state === 'active' && weight > 0);
+  if (placed.length === 0)
+    return 'no backend is left that is active and has a weight: all users stay where they are stored';
+  if (placed.some(({ shed }) => shed === 0)) return undefined;
+  return 'all active backends shed: nobody is moved from one to another';
 }

@@ -2,7 +2,7 @@
  * `gateway redis install`: the function library that writers of sessions call. May be imported by src/gateway only.
  */
 import type { Command } from 'commander';
-import { type ConfigOption, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { addCommand, type ConfigOption, type JsonOption, print, printJson } from './common.ts';
 import { withDirectory } from './directory.ts';
 
 const RESULTS = {
@@ -14,15 +14,13 @@ const RESULTS = {
 
 export function addRedis(program: Command): void {
   const redis = program.command('redis').description('What the gateway needs in Redis.');
-  withJson(withConfig(redis.command('install')))
-    .description('Install or upgrade the function library that writers of sessions call.')
-    .addHelpText(
-      'after',
-      '\nNeeds no daemon. Other commands install it by themselves when they need it.\n\nExample: gateway redis install',
-    )
-    .action(async ({ config, json }: ConfigOption & JsonOption) => {
-      const result = await withDirectory(config, (directory) => directory.installLibrary());
-      if (json) printJson({ result });
-      else print(`the function library is ${RESULTS[result]}`);
-    });
+  addCommand(redis, 'install', {
+    description: 'Install or upgrade the function library that writers of sessions call.',
+    notes: 'Needs no daemon. Other commands install it by themselves when they need it.',
+    example: 'gateway redis install',
+  }).action(async ({ config, json }: ConfigOption & JsonOption) => {
+    const result = await withDirectory(config, (directory) => directory.installLibrary());
+    if (json) printJson({ result });
+    else print(`the function library is ${RESULTS[result]}`);
+  });
 }

@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander';
 import type { SettleProgress, SettleResult } from '../settle.ts';
-import { type ConfigOption, integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { addCommand, type ConfigOption, integer, interruptible, type JsonOption, print, printJson } from './common.ts';
 import { withDirectory } from './directory.ts';
 import { number, printable, table } from './text.ts';
 
@@ -16,27 +16,23 @@ interface Options extends ConfigOption, JsonOption {
 }
 
 export function addSettle(program: Command): void {
-  withJson(withConfig(program.command('settle')))
-    .description('Write where a backend’s users are answered to now into their records, so that it can go for good.')
+  addCommand(program, 'settle', {
+    description: 'Write where a backend’s users are answered to now into their records, so that it can go for good.',
+    notes:
+      "Needs no daemon. Nobody's answer changes, also where it is stopped by Ctrl-C; the same command goes on then. Sessions must be in hash form.",
+    example: 'gateway drain web-1 && gateway settle web-1 && gateway backend remove web-1',
+  })
     .argument('<name>', 'name of the backend: one that is draining, down or shedding')
     .option('--rate <number>', 'sessions moved a second, at most, 1 to 100000', integer(1, 100_000), RATE_DEFAULT)
     .option('--dry-run', 'only count what would be moved')
-    .addHelpText(
-      'after',
-      `
-Needs no daemon. Nobody's answer changes, also where it is stopped by Ctrl-C; the same command goes on then. Sessions must be in hash form.
-
-Example: gateway drain web-1 && gateway settle web-1 && gateway backend remove web-1`,
-    )
     .action(async (name: string, { config, json, rate, dryRun = false }: Options) => {
-      const stopping = new AbortController();
-      // Once: a second Ctrl-C ends the process at once, which harms nothing either.
-      process.once('SIGINT', () => stopping.abort());
       const bar = !json && process.stderr.isTTY ? new ProgressBar(process.stderr) : undefined;
       try {
         const onProgress = (progress: SettleProgress) => bar?.show(progress);
-        const options = { rate, dryRun, signal: stopping.signal, onProgress };
-        const result = await withDirectory(config, (directory) => directory.settle(name, options));
+        const result = await interruptible((signal) => {
+          const options = { rate, dryRun, signal, onProgress };
+          return withDirectory(config, (directory) => directory.settle(name, options));
+        });
         bar?.clear();
         if (json) printJson(result);
         else print(settledText(name, result, dryRun));

@@ -51,6 +51,26 @@ export function table(rows: readonly (readonly (string | number)[])[]): string {
     .join('\n');
 }
 
+/** As wide as the help of options is where the terminal's width isn't known. */
+const COLUMNS = 80;
+
+/** Text of words in lines of at most `columns`. */
+export function wrapped(text: string, columns = COLUMNS): string {
+  return text
+    .split('\n')
+    .map((paragraph) => {
+      const lines = [''];
+      for (const word of paragraph.split(' ')) {
+        const line = lines.at(-1) ?? '';
+        if (line === '') lines[lines.length - 1] = word;
+        else if (line.length + 1 + word.length <= columns) lines[lines.length - 1] = `${line} ${word}`;
+        else lines.push(word);
+      }
+      return lines.join('\n');
+    })
+    .join('\n');
+}
+
 /** Least width that a name is shortened to. */
 const NAME_MIN = 12;
 /** 1,234.5, 12.5 %, or a dash where it isn't known. */

@@ -213,6 +213,13 @@ describe('users are moved', () => {
     expect(await entry('web-1')).toEqual({ ...WEB_1, shed });
   });
 
+  test('where nobody is moved by it, that is said', async () => {
+    expect(await succeeded('drain', 'web-1')).not.toContain('users stay');
+    expect(await succeeded('shed', 'web-2', '5')).toMatch(/^all active backends shed: nobody is moved/m);
+    expect(await succeeded('down', 'web-2')).toMatch(/^no backend is left that is active.*: all users stay/m);
+    expect(JSON.parse(await succeeded('drain', 'web-2', '--json'))).toMatchObject({ name: 'web-2', state: 'draining' });
+  });
+
   test('an unknown backend: exit 1, with the names that there are', async () => {
     for (const args of [
       ['drain', 'web-9'],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readSessionId } from '../../../src/gateway/commands/session-id.ts';
 import { statusText } from '../../../src/gateway/commands/status.ts';
-import { duration, listing, number, printable, table } from '../../../src/gateway/commands/text.ts';
+import { duration, listing, number, printable, table, wrapped } from '../../../src/gateway/commands/text.ts';
 import { fakeStatus, zeroCounts } from '../control/fake-gateway.ts';
 
 test.each([
@@ -57,6 +57,11 @@ web-10  draining  12.5 %         -`);
     expect(listing(['NAME', 'STATE'], long, 5).split('\n')[1]).toBe('eu-wes…ernal  active');
     expect(listing(['NAME', 'STATE'], long)).toContain('eu-west-1-web-0001.internal  ');
   });
+});
+
+test('text is brought into lines', () => {
+  expect(wrapped('one two three\n\nfour-and-more five', 8)).toBe('one two\nthree\n\nfour-and-more\nfive');
+  expect(wrapped('')).toBe('');
 });
 
 test('names from elsewhere cannot steer a terminal', () => {
