@@ -180,6 +180,9 @@ describe('a backend', () => {
       );
     }, WAIT_MS);
     for (const { share } of shown) expect(share).toBeCloseTo(1 / BACKENDS, 2);
+    const advice = JSON.parse(await run('balance', '--by', 'lookups', '--target', '1000000', '--json'));
+    expect(advice).toMatchObject({ outcome: 'nothing to do', changes: [], applied: false });
+    expect(advice.total).toBeGreaterThan(0);
     expect(await run('backends')).toMatch(/^app-1 +1 +10\.1\.0\.1:8080 +active +100 +0 % +25\.0 % +500 +\d/m);
   });
 });

@@ -273,6 +273,25 @@ describe('--watch', () => {
     expect(await redis.get(LOCK)).toBe('another');
   });
 
+  test('killed, leaves a lock that keeps others out until it ends by itself', async () => {
+    await redis.hset('gateway:load', { 'web-1': '2', 'web-2': '2', 'web-3': '2' });
+    const killed = watch();
+    await until(async () => (await redis.exists(LOCK)) === 1);
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    const leftMs = await redis.pttl(LOCK);
+    expect(leftMs).toBeGreaterThan(0);
+    expect(leftMs).toBeLessThanOrEqual(15_000);
+    // So that it is still there, however slow this machine is.
+    await redis.pexpire(LOCK, 60_000);
+    const refused = await balance('--target', '100', '--by', 'reported', '--apply');
+    expect(refused).toMatchObject({ status: 1, stderr: expect.stringMatching(/BALANCE_LOCKED: .* ends in \d+ ms/) });
+    await redis.pexpire(LOCK, 1);
+    await until(async () => (await redis.exists(LOCK)) === 0);
+    const next = await balance('--target', '100', '--by', 'reported', '--apply');
+    expect(next).toMatchObject({ status: 0, stderr: '' });
+  });
+
   test('goes on where loads are missing for a while', async () => {
     await redis.hset('gateway:load', { 'web-1': '200', 'web-2': '2' });
     const watching = watch('--json');
