@@ -169,7 +169,7 @@ export const errorCatalogue = {
     422,
     'Loads missing',
     ({ where, names }: { where: string; names: readonly string[] }) => {
-      return `${where} has no load of ${named(names)}; needed is a number of at least 0 for each active backend, since one taken for idle would be sent users`;
+      return `${where} has no load of ${named(names)}; needed is a number from 0 to 10^15 for each active backend, since one taken for idle would be sent users`;
     },
   ),
   BALANCE_LOCKED: entry(1, 409, 'Another balancer works', ({ key, leftMs }: { key: string; leftMs: number | null }) => {

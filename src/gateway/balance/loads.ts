@@ -19,6 +19,10 @@ export type LoadSource = (typeof LOAD_SOURCES)[number];
 const NAMES_MAX = 1_000;
 /** Longer text is no number, bytes. */
 const NUMBER_MAX_BYTES = 64;
+/** As JSON and people write a number that isn't negative; Number() alone takes 0x10, too. */
+const NUMBER = /^(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i;
+/** So that sums of loads stay exact enough. */
+const LOAD_MAX = 1e15;
 
 /** Every session in Redis, by the backend that it is stored on. @returns by position in `backends` */
 export async function storedCrowds(
@@ -80,8 +84,8 @@ export async function reportedCrowds(
 function parseLoad(text: Buffer | null): number | undefined {
   if (text === null || text.length > NUMBER_MAX_BYTES || !isUtf8(text)) return undefined;
   const shown = text.toString('utf8').trim();
-  const load = shown === '' ? Number.NaN : Number(shown);
-  return Number.isFinite(load) && load >= 0 ? load : undefined;
+  const load = NUMBER.test(shown) ? Number(shown) : Number.NaN;
+  return load <= LOAD_MAX ? load : undefined;
 }
 
 /**

@@ -163,7 +163,7 @@ describe('by what backends report', () => {
     });
   });
 
-  test.each([[null], ['much'], ['-1'], ['NaN'], ['Infinity'], [''], ['9'.repeat(100)]])(
+  test.each([[null], ['much'], ['-1'], ['NaN'], ['Infinity'], [''], ['0x10'], ['1e308'], ['9'.repeat(100)]])(
     'an active backend with %j is named, and nothing is changed',
     async (load) => {
       await redis.hset('gateway:load', { 'web-1': '80', 'web-2': '0' });
