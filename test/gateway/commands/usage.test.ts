@@ -28,6 +28,7 @@ const COMMANDS = [
   ['shed'],
   ['move'],
   ['settle'],
+  ['balance'],
   ['deny'],
   ['allow'],
   ['fact', 'set'],
