@@ -67,7 +67,7 @@ function mean(values: readonly number[]): number {
 
 function plots(courses: readonly Course[], folder: string): void {
   const marks = courses[0]?.calm.map(({ event }) => ({ at: event.tick, text: event.what })) ?? [];
-  const shared = { xLabel: 'minutes', xStep: TICK_S / 60, marks };
+  const shared = { xLabel: 'minutes', xStep: TICK_S / 60, xTick: 10, marks };
   const mostMoved = Math.max(...courses.map(({ moved }) => moved.at(-1) ?? 0));
   const charts: Record<string, Chart> = {
     'balance-overload.svg': {
@@ -76,14 +76,17 @@ function plots(courses: readonly Course[], folder: string): void {
       yLabel: 'load, relative to the average',
       yMin: 1,
       yMax: 3.5,
+      yTick: 0.5,
       level: { at: TARGET, text: `target ${TARGET}` },
       series: courses.map(({ name, worst }) => ({ name, values: worst })),
     },
     'balance-moved.svg': {
       ...shared,
       title: 'Users moved though their backend worked',
-      yLabel: 'logarithm to base 10 of 1 + users so far',
+      yLabel: 'users so far; each line is ten times the one below',
       yMax: Math.ceil(Math.log10(1 + mostMoved)),
+      yTick: 1,
+      yText: (power) => (power === 0 ? '0' : (10 ** power).toLocaleString('en-US', { notation: 'compact' })),
       series: courses.map(({ name, moved }) => ({ name, values: moved.map((count) => Math.log10(1 + count)) })),
     },
   };

@@ -49,7 +49,9 @@ test('a chart is SVG that parses, with every series and all text made safe', () 
     xLabel: 'x',
     yLabel: 'y',
     xStep: 1,
+    xTick: 1,
     yMax: 2,
+    yTick: 1,
     series: [
       { name: 'one', values: [0, 1, 5] },
       { name: 'two', values: [] },
