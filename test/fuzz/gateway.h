@@ -38,6 +38,11 @@ enum world_key {
 	KEY_IN_FORCE = 1,
 	KEY_ENDED = 2,
 	KEY_TO_COME = 3,
+	/* 4 is nobody's; these are in force, too. */
+	KEY_ENCRYPTED = 5,
+	KEY_BLAKE2S = 6,
+	KEY_BLAKE2S_ENCRYPTED = 7,
+	WORLD_KEYS_END,
 };
 
 enum world_session {
@@ -81,12 +86,32 @@ static void world_secret(__u32 id, uint8_t secret[32])
 		secret[i] = 16 * id + i;
 }
 
-static void world_guard_key(__u32 id, uint8_t guard_key[16])
+static int is_blake2s(__u32 id)
 {
-	uint8_t secret[32], out[32];
+	return id == KEY_BLAKE2S || id == KEY_BLAKE2S_ENCRYPTED;
+}
+
+static int is_encrypted(__u32 id)
+{
+	return id == KEY_ENCRYPTED || id == KEY_BLAKE2S_ENCRYPTED;
+}
+
+static void world_prf(__u32 id, const void *message, size_t size, uint8_t out[32])
+{
+	uint8_t secret[32];
 
 	world_secret(id, secret);
-	reference_hmac(secret, "session-gateway guard v1", 24, out);
+	if (is_blake2s(id))
+		reference_blake2s(secret, message, size, out);
+	else
+		reference_hmac(secret, message, size, out);
+}
+
+static void world_guard_key(__u32 id, uint8_t guard_key[16])
+{
+	uint8_t out[32];
+
+	world_prf(id, "session-gateway guard v1", 24, out);
 	memcpy(guard_key, out, 16);
 }
 
@@ -98,13 +123,22 @@ static void world_hash(int session, uint8_t hash[16])
 
 static void world_add_key(__u32 id, __u64 not_before_ms, __u64 not_after_ms)
 {
-	struct key key = { .not_before_ms = not_before_ms, .not_after_ms = not_after_ms, .suite = SUITE_HMAC_SHA256 };
+	struct key key = {
+		.not_before_ms = not_before_ms,
+		.not_after_ms = not_after_ms,
+		.suite = is_blake2s(id) ? SUITE_BLAKE2S : SUITE_HMAC_SHA256,
+		.encrypt = is_encrypted(id),
+	};
 	uint8_t secret[32];
 
 	world_secret(id, secret);
 	world_guard_key(id, key.guard_key);
-	reference_pad_state(secret, 0x36, key.inner_state);
-	reference_pad_state(secret, 0x5c, key.outer_state);
+	if (is_blake2s(id)) {
+		reference_blake2s_key_state(secret, key.inner_state);
+	} else {
+		reference_pad_state(secret, 0x36, key.inner_state);
+		reference_pad_state(secret, 0x5c, key.outer_state);
+	}
 	REQUIRE(!bpf_map_update_elem(&keys, &id, &key, BPF_ANY));
 }
 
@@ -193,6 +227,8 @@ static void world_begin(void)
 	world_add_key(KEY_IN_FORCE, 0, ~0ull);
 	world_add_key(KEY_ENDED, 0, WORLD_NOW_MS - 1);
 	world_add_key(KEY_TO_COME, WORLD_NOW_MS + 1, ~0ull);
+	for (__u32 id = KEY_ENCRYPTED; id < WORLD_KEYS_END; id++)
+		world_add_key(id, 0, ~0ull);
 	world_add_address(gateway_v4);
 	world_add_address(gateway_v6);
 	world_add_network(96 + 24, client_v4);
@@ -318,20 +354,77 @@ static __u32 key_id_of(const uint8_t *request)
 	return (__u32)request[4] << 24 | request[5] << 16 | request[6] << 8 | request[7];
 }
 
+static int is_batch(const uint8_t *datagram)
+{
+	return (datagram[3] & 0x3f) == REQUEST_BATCH;
+}
+
+/* Entries of a BATCH. */
+static size_t count_of(const uint8_t *datagram)
+{
+	return datagram[24] << 8 | datagram[25];
+}
+
+/* Where the tag of a request is, and that of a BATCH's reply. */
+static size_t tag_at(const uint8_t *datagram)
+{
+	return is_batch(datagram) ? 32 + 16 * count_of(datagram) : 40;
+}
+
+static size_t reply_tag_at(const uint8_t *reply)
+{
+	return is_batch(reply) ? tag_at(reply) : 64;
+}
+
+static size_t request_size(const uint8_t *request)
+{
+	return is_batch(request) ? tag_at(request) + 24 : 80;
+}
+
+/* The guard over a tag that is there already. */
+static void guard_over(const uint8_t *request, uint8_t guard[8])
+{
+	uint8_t guard_key[16], covered[48];
+
+	world_guard_key(key_id_of(request), guard_key);
+	memcpy(covered, request, 32);
+	memcpy(covered + 32, request + tag_at(request), 16);
+	if (is_batch(request))
+		reference_siphash(guard_key, covered, sizeof(covered), guard, 8);
+	else
+		reference_siphash(guard_key, request, 56, guard, 8);
+}
+
 static void seal_of(const uint8_t *request, struct seal *seal)
 {
-	uint8_t secret[32], guard_key[16];
+	world_prf(key_id_of(request), request, tag_at(request), seal->digest);
+	guard_over(request, seal->guard);
+}
 
-	world_secret(key_id_of(request), secret);
-	world_guard_key(key_id_of(request), guard_key);
-	reference_hmac(secret, request, 40, seal->digest);
-	reference_siphash(guard_key, request, 56, seal->guard, 8);
+/* The reply in the clear; its size and form are its request's, since encryption hides what it says of them. */
+static void open_reply(const uint8_t *request, const uint8_t *reply, uint8_t *plain)
+{
+	size_t size = request_size(request), tag = is_batch(request) ? tag_at(request) : 64;
+	struct seal seal;
+
+	memcpy(plain, reply, size);
+	if (!is_encrypted(key_id_of(request)))
+		return;
+	seal_of(request, &seal);
+	for (size_t at = 24; at < tag; at++) {
+		uint8_t input[24] = { 0 }, stream[16];
+
+		memcpy(input, reply + tag, 16);
+		input[16] = (at - 24) / 16;
+		reference_siphash(seal.digest + 16, input, 24, stream, 16);
+		plain[at] ^= stream[(at - 24) % 16];
+	}
 }
 
 /* What goes with the status of an answer. */
 static void require_right_content(const uint8_t *reply, enum verdict verdict)
 {
-	int flags = reply[25] & ~FLAG_STALE, is_fact = reply[3] == (REQUEST_FACT | WIRE_REPLY_BIT);
+	int flags = reply[25] & ~FLAG_STALE, is_fact = (reply[3] & 0x3f) == REQUEST_FACT;
 
 	switch (verdict) {
 	case VERDICT_REPLY_FOUND:
@@ -362,30 +455,80 @@ static void require_right_content(const uint8_t *reply, enum verdict verdict)
 	}
 }
 
-/* A LOOKUP or FACT request and the reply to it, 80 bytes each. */
+/* An entry of a batch; status and flags as in a LOOKUP. */
+static void require_right_entry(const uint8_t *entry)
+{
+	int flags = entry[1] & ~FLAG_STALE, has_backend = !is_zero(entry + 2, 2), has_record = !is_zero(entry + 4, 12);
+
+	switch (entry[0]) {
+	case STATUS_FOUND:
+		REQUIRE((!flags || flags == FLAG_MOVED) && has_backend && has_record);
+		return;
+	case STATUS_NOT_FOUND:
+		REQUIRE(flags == (has_backend ? FLAG_PLACED : 0) && !has_record);
+		return;
+	default:
+		REQUIRE(entry[0] == STATUS_DENIED && !flags && !has_backend && !has_record);
+	}
+}
+
+static void require_right_batch(const uint8_t *request, const uint8_t *reply, enum verdict verdict)
+{
+	REQUIRE(count_of(request) == count_of(reply) && is_zero(reply + 26, 2));
+	for (size_t i = 0; i < count_of(request); i++) {
+		const uint8_t *entry = reply + 32 + 16 * i;
+
+		if (verdict == VERDICT_REPLY_FOUND) {
+			require_right_entry(entry);
+			continue;
+		}
+		REQUIRE(verdict == VERDICT_REPLY_CLOCK_SKEW || verdict == VERDICT_REPLY_NOT_READY);
+		REQUIRE(entry[0] == (verdict == VERDICT_REPLY_CLOCK_SKEW ? STATUS_CLOCK_SKEW : STATUS_NOT_READY));
+		REQUIRE(is_zero(entry + 1, 15));
+	}
+}
+
+static int is_in_force(__u32 key_id)
+{
+	return key_id == KEY_IN_FORCE || (key_id >= KEY_ENCRYPTED && key_id < WORLD_KEYS_END);
+}
+
+/* A request and the reply to it, of one length. */
 static void require_right_reply(const uint8_t *request, const uint8_t *reply, enum verdict verdict)
 {
+	size_t tag = tag_at(request), size = request_size(request), reply_tag;
+	static uint8_t plain[FRAME_MAX];
 	struct seal seal;
-	uint8_t tag[16];
+	uint8_t right_tag[16];
 	__u64 now_ms = 0;
 
 	/* the one who asked holds a key that is in force */
-	REQUIRE(key_id_of(request) == KEY_IN_FORCE);
+	REQUIRE(is_in_force(key_id_of(request)));
 	seal_of(request, &seal);
-	REQUIRE(!memcmp(request + 40, seal.digest, 16));
-	REQUIRE(!memcmp(request + 56, seal.guard, 8));
-	REQUIRE(is_zero(request + 64, 16));
+	REQUIRE(!memcmp(request + tag, seal.digest, 16));
+	REQUIRE(!memcmp(request + tag + 16, seal.guard, 8));
+	REQUIRE(is_zero(request + tag + 24, size - tag - 24));
+	if (is_batch(request))
+		REQUIRE(count_of(request) >= 1 && count_of(request) <= 64 && is_zero(request + 26, 6));
 
 	/* header and tag of the reply */
 	REQUIRE(!memcmp(request, "\x53\x47\x01", 3) && !memcmp(reply, "\x53\x47\x01", 3));
-	REQUIRE((request[3] == REQUEST_LOOKUP || request[3] == REQUEST_FACT) && reply[3] == (request[3] | 0x80));
+	REQUIRE(request[3] >= REQUEST_LOOKUP && request[3] <= REQUEST_FACT);
+	REQUIRE(reply[3] == (request[3] | (is_encrypted(key_id_of(request)) ? 0xc0 : 0x80)));
 	REQUIRE(!memcmp(reply + 4, request + 4, 4) && !memcmp(reply + 16, request + 16, 8));
 	for (int i = 8; i < 16; i++)
 		now_ms = now_ms << 8 | reply[i];
 	REQUIRE(now_ms == WORLD_NOW_MS);
-	reference_siphash(seal.digest + 16, reply, 64, tag, 16);
-	REQUIRE(!memcmp(reply + 64, tag, 16));
-	require_right_content(reply, verdict);
+	open_reply(request, reply, plain);
+	reply_tag = reply_tag_at(plain);
+	REQUIRE(reply_tag <= size - 16);
+	reference_siphash(seal.digest + 16, plain, reply_tag, right_tag, 16);
+	REQUIRE(!memcmp(reply + reply_tag, right_tag, 16));
+	REQUIRE(is_zero(reply + reply_tag + 16, size - reply_tag - 16));
+	if (is_batch(request))
+		require_right_batch(request, plain, verdict);
+	else
+		require_right_content(plain, verdict);
 }
 
 /* Where the IP header is in a frame that the program has taken apart, VLAN tags or not. */
@@ -413,15 +556,16 @@ static void require_forged(const uint8_t *frame, enum verdict verdict)
 
 	seal_of(request, &seal);
 	if (verdict == VERDICT_DROP_GUARD)
-		REQUIRE(memcmp(request + 56, seal.guard, 8));
+		REQUIRE(memcmp(request + tag_at(request) + 16, seal.guard, 8));
 	else
-		REQUIRE(!memcmp(request + 56, seal.guard, 8) && memcmp(request + 40, seal.digest, 16));
+		REQUIRE(!memcmp(request + tag_at(request) + 16, seal.guard, 8) &&
+			memcmp(request + tag_at(request), seal.digest, 16));
 }
 
 /* An answered frame, and the frame as it was; they have one length. */
 static void require_right_answer(const uint8_t *before, const uint8_t *after, size_t size, enum verdict verdict)
 {
-	size_t ip = ip_header_of(before), udp, addresses_size, addresses;
+	size_t ip = ip_header_of(before), udp, udp_size, addresses_size, addresses;
 	uint8_t pseudo[4] = { 0, IPPROTO_UDP };
 
 	require_swapped(before, after, 6);
@@ -446,14 +590,16 @@ static void require_right_answer(const uint8_t *before, const uint8_t *after, si
 	require_swapped(before + addresses, after + addresses, addresses_size);
 	require_swapped(before + udp, after + udp, 2);
 
-	REQUIRE(udp + 88 <= size);
-	REQUIRE(after[udp + 4] == 0 && after[udp + 5] == 88 && !memcmp(before + udp + 4, after + udp + 4, 2));
+	udp_size = 8 + request_size(before + udp + 8);
+	REQUIRE(udp + udp_size <= size);
+	REQUIRE(after[udp + 4] == udp_size >> 8 && after[udp + 5] == (udp_size & 0xff));
+	REQUIRE(!memcmp(before + udp + 4, after + udp + 4, 2));
 	REQUIRE(!is_zero(after + udp + 6, 2));
 	memcpy(pseudo + 2, after + udp + 4, 2);
 	REQUIRE(reference_fold(
 			reference_sum(reference_sum(reference_sum(0, pseudo, 4), after + addresses, 2 * addresses_size),
-				      after + udp, 88)) == 0xffff);
-	REQUIRE(!memcmp(before + udp + 88, after + udp + 88, size - udp - 88));
+				      after + udp, udp_size)) == 0xffff);
+	REQUIRE(!memcmp(before + udp + udp_size, after + udp + udp_size, size - udp - udp_size));
 	require_right_reply(before + udp + 8, after + udp + 8, verdict);
 }
 

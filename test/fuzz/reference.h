@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * The primitives once more, straight from their specifications (FIPS 180-4, RFC 2104, the SipHash paper, RFC 1071),
- * byte by byte and sharing nothing with bpf/: what the programs compute is compared with these.
+ * The primitives once more, straight from their specifications (FIPS 180-4, RFC 2104, RFC 7693, the SipHash paper, RFC
+ * 1071), byte by byte and sharing nothing with bpf/: what the programs compute is compared with these.
  */
 #ifndef FUZZ_REFERENCE_H
 #define FUZZ_REFERENCE_H
@@ -57,18 +57,26 @@ static void reference_sha256_block(uint32_t state[8], const uint8_t block[64])
 		state[i] += v[i];
 }
 
-/* SHA-256 of a block that `state` is already over, and `size` more bytes; at most 55. */
+/* SHA-256 of a block that `state` is already over, and `size` more bytes. */
 static void reference_sha256_end(const uint32_t begun[8], const uint8_t *message, size_t size, uint8_t out[32])
 {
+	uint64_t bits = 8 * (64 + size);
 	uint32_t state[8];
-	uint8_t block[64] = { 0 };
-	uint32_t bits = 8 * (64 + size);
+	uint8_t block[64];
+	size_t at = 0;
 
 	memcpy(state, begun, sizeof(state));
-	memcpy(block, message, size);
-	block[size] = 0x80;
-	block[62] = bits >> 8;
-	block[63] = bits;
+	for (; size - at >= 64; at += 64)
+		reference_sha256_block(state, message + at);
+	memset(block, 0, sizeof(block));
+	memcpy(block, message + at, size - at);
+	block[size - at] = 0x80;
+	if (size - at > 55) {
+		reference_sha256_block(state, block);
+		memset(block, 0, sizeof(block));
+	}
+	for (int i = 0; i < 8; i++)
+		block[63 - i] = bits >> (8 * i);
 	reference_sha256_block(state, block);
 	for (int i = 0; i < 32; i++)
 		out[i] = state[i / 4] >> (24 - 8 * (i % 4));
@@ -86,7 +94,6 @@ static void reference_pad_state(const uint8_t secret[32], uint8_t pad, uint32_t 
 	reference_sha256_block(state, block);
 }
 
-/* At most 55 bytes of message. */
 static void reference_hmac(const uint8_t secret[32], const void *message, size_t size, uint8_t out[32])
 {
 	uint32_t state[8];
@@ -96,6 +103,80 @@ static void reference_hmac(const uint8_t secret[32], const void *message, size_t
 	reference_sha256_end(state, message, size, inner);
 	reference_pad_state(secret, 0x5c, state);
 	reference_sha256_end(state, inner, 32, out);
+}
+
+static const uint8_t reference_sigma[10][16] = {
+	{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 },
+	{ 14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3 },
+	{ 11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4 },
+	{ 7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8 },
+	{ 9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13 },
+	{ 2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9 },
+	{ 12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11 },
+	{ 13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10 },
+	{ 6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5 },
+	{ 10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0 },
+};
+
+static void reference_blake2s_block(uint32_t h[8], const uint8_t block[64], uint64_t bytes, int is_last)
+{
+	static const uint8_t lanes[8][4] = { { 0, 4, 8, 12 },  { 1, 5, 9, 13 },	 { 2, 6, 10, 14 }, { 3, 7, 11, 15 },
+					     { 0, 5, 10, 15 }, { 1, 6, 11, 12 }, { 2, 7, 8, 13 },  { 3, 4, 9, 14 } };
+	uint32_t v[16], m[16];
+
+	for (int i = 0; i < 16; i++)
+		m[i] = block[4 * i] | block[4 * i + 1] << 8 | block[4 * i + 2] << 16 | (uint32_t)block[4 * i + 3] << 24;
+	memcpy(v, h, 32);
+	memcpy(v + 8, reference_sha256_start, 32); /* the same constants */
+	v[12] ^= (uint32_t)bytes;
+	v[13] ^= bytes >> 32;
+	if (is_last)
+		v[14] = ~v[14];
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < 8; i++) {
+			uint32_t *a = &v[lanes[i][0]], *b = &v[lanes[i][1]], *c = &v[lanes[i][2]], *d = &v[lanes[i][3]];
+
+			*a += *b + m[reference_sigma[round][2 * i]];
+			*d = reference_rotr(*d ^ *a, 16);
+			*c += *d;
+			*b = reference_rotr(*b ^ *c, 12);
+			*a += *b + m[reference_sigma[round][2 * i + 1]];
+			*d = reference_rotr(*d ^ *a, 8);
+			*c += *d;
+			*b = reference_rotr(*b ^ *c, 7);
+		}
+	}
+	for (int i = 0; i < 8; i++)
+		h[i] ^= v[i] ^ v[i + 8];
+}
+
+/* The state after the block of a key of 32 bytes, for a message that isn't empty. */
+static void reference_blake2s_key_state(const uint8_t secret[32], uint32_t state[8])
+{
+	uint8_t block[64] = { 0 };
+
+	memcpy(block, secret, 32);
+	memcpy(state, reference_sha256_start, 32);
+	state[0] ^= 0x01010000 ^ 32 << 8 ^ 32;
+	reference_blake2s_block(state, block, 64, 0);
+}
+
+/* Keyed BLAKE2s-256 of at least one byte. */
+static void reference_blake2s(const uint8_t secret[32], const uint8_t *message, size_t size, uint8_t out[32])
+{
+	uint32_t state[8];
+	uint8_t block[64];
+
+	reference_blake2s_key_state(secret, state);
+	for (size_t at = 0; at < size; at += 64) {
+		size_t rest = size - at;
+
+		memset(block, 0, sizeof(block));
+		memcpy(block, message + at, rest < 64 ? rest : 64);
+		reference_blake2s_block(state, block, 64 + (rest < 64 ? size : at + 64), rest <= 64);
+	}
+	for (int i = 0; i < 32; i++)
+		out[i] = state[i / 4] >> (8 * (i % 4));
 }
 
 static uint64_t reference_load64(const uint8_t *at)

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { Key } from '../../src/auth/keyring.ts';
-import { encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
+import { encodeBatchRequest, encodeFactRequest, encodeLookupRequest } from '../../src/auth/request.ts';
 import { buildFrame, type FrameOptions, ipv4 } from '../model/frames.ts';
 
 const NOW_MS = 1_795_000_000_000;
@@ -21,8 +21,12 @@ const SESSIONS = 14;
 
 const series = (first: number, length: number): Uint8Array => new Uint8Array(length).map((_, i) => first + i);
 
+/** As KEY_ENCRYPTED, KEY_BLAKE2S and KEY_BLAKE2S_ENCRYPTED in gateway.h. */
+const [ENCRYPTED, BLAKE2S, BLAKE2S_ENCRYPTED] = [5, 6, 7] as const;
+
 function keyOf(id: number): Key {
-  const fields = { id, name: `key-${id}`, suite: 'hmac-sha256', encrypt: false } as const;
+  const suite = id === BLAKE2S || id === BLAKE2S_ENCRYPTED ? 'blake2s' : 'hmac-sha256';
+  const fields = { id, name: `key-${id}`, suite, encrypt: id === ENCRYPTED || id === BLAKE2S_ENCRYPTED } as const;
   return new Key({ ...fields, notBeforeMs: null, notAfterMs: null }, series(16 * id, 32));
 }
 
@@ -33,6 +37,11 @@ function request(options: { keyId?: number; session?: number; skewMs?: number } 
 
 function factRequest(fact: number): Uint8Array {
   return encodeFactRequest(keyOf(1), series(16 * fact, 16), NOW_MS, series(1, 8)).bytes;
+}
+
+function batchRequest(keyId: number, count: number): Uint8Array {
+  const hashes = Array.from({ length: count }, (_, i) => series(16 * (i % SESSIONS), 16));
+  return encodeBatchRequest(keyOf(keyId), hashes, NOW_MS, series(1, 8)).bytes;
 }
 
 function frame(payload: Uint8Array, options: Partial<FrameOptions> = {}): Uint8Array {
@@ -68,7 +77,9 @@ function frames(): { world: number; frame: Uint8Array }[] {
   const payloads = [
     ...[...series(0, SESSIONS)].map((session) => request({ session })),
     ...[0, 1, 2, 3].map(factRequest),
-    ...[2, 3, 4].map((keyId) => request({ keyId })),
+    ...[2, 3, 4, ENCRYPTED, BLAKE2S, BLAKE2S_ENCRYPTED].map((keyId) => request({ keyId })),
+    ...[1, ENCRYPTED, BLAKE2S, BLAKE2S_ENCRYPTED].flatMap((keyId) => [1, 2, 64].map((n) => batchRequest(keyId, n))),
+    changed(batchRequest(1, 2), 25),
     ...[-31_000, 31_000].map((skewMs) => request({ skewMs })),
     ...[0, 2, 3, 20, 40, 56, 64, 79].map((at) => changed(request(), at)),
     request().subarray(0, 79),
@@ -121,7 +132,10 @@ function stories(): number[][][] {
 
 const SEEDS = {
   frame: () => frames().map(({ world, frame }) => [world, ...frame]),
-  signed: () => [...series(0, SESSIONS)].flatMap((session) => [0, 0x10].map((layout) => [0, layout, 0, session, 0, 0])),
+  signed: () => [
+    ...[...series(0, SESSIONS)].flatMap((session) => [0, 0x10].map((layout) => [0, layout, 0, session, 0, 0])),
+    ...[0, 4, 5, 6].flatMap((key) => [0, 1, 15, 63].map((session) => [0, 0x20, key, session, 0, 0])),
+  ],
   changes: () => stories().map((steps) => steps.flat()),
 } as const;
 
