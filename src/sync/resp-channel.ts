@@ -52,7 +52,7 @@ export class RespChannel {
         }
       };
       this.#pending.push({ settle, keep });
-      this.#stream.write(encodeCommand(args));
+      this.#stream.write(encodeCommand(args), 'utf8');
     });
   }
 

@@ -18,6 +18,8 @@ it('sends a command as an array of bulk strings', () => {
   void channel.send(['SET', Buffer.from([0xff, 0x0d]), 'é', 12], toValue, false);
   const expected = Buffer.from('*4\r\n$3\r\nSET\r\n$2\r\n\xff\r\r\n$2\r\n\xc3\xa9\r\n$2\r\n12\r\n', 'latin1');
   expect(stream.read()).toEqual(expected);
+  void channel.send(['GET', 'é', 12], toValue, false);
+  expect(stream.read()).toEqual(Buffer.from('*3\r\n$3\r\nGET\r\n$2\r\né\r\n$2\r\n12\r\n'));
 });
 
 it('gives each command its reply, in their order, and errors as such', async () => {
