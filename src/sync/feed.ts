@@ -204,9 +204,10 @@ export class Feed {
       const next = this.#ask(connection, cursor, gap !== null);
       if (table?.beforeEntries) await table.apply();
       if (entries.length > 0) this.#events.apply(entries);
+      // At once: where the connection is lost while a table is awaited, that is read again, and the entries are not.
+      this.#position = cursor;
       if (table?.beforeEntries === false) await table.apply();
       await facts?.apply();
-      this.#position = cursor;
       if (info !== null) this.#checked(cursor, info);
       if (info !== null && atEnd) this.#reachedEnd(request.sentMs);
       if (info !== null) this.#resolveCaughtUp(atEnd ? info.last : cursor.last, info, request.serial);
