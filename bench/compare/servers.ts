@@ -33,11 +33,19 @@ export function buildNative(): void {
   execFileSync('make', ['--silent', '-C', BENCH, 'native'], { stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
+/** Ended with this process, however it ends. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 export class Server {
   readonly #process: ChildProcess;
 
   private constructor(child: ChildProcess) {
     this.#process = child;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
   }
 
   get pid(): number {

@@ -79,7 +79,21 @@ export class Setup {
     [this.senderCpu, this.serverCpu] = cpus;
     this.network = new BenchNetwork(this.#name, 2);
     const room = { small: Math.max(size.manyFrames, size.frames), large: size.batchFrames };
-    this.generator = new Generator(this.network, this.pair, this.senderCpu, room);
+    try {
+      this.generator = new Generator(this.network, this.pair, this.senderCpu, room);
+    } catch (error) {
+      this.network.close();
+      throw error;
+    }
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => this.#interrupt());
+  }
+
+  /** Leaves nothing behind. */
+  #interrupt(): never {
+    this.releaseGateways();
+    this.network.close();
+    rmSync(this.folder, { recursive: true });
+    process.exit(1);
   }
 
   get pair(): Pair {

@@ -49,6 +49,15 @@ export class BenchGateway {
       attach: 'native',
       events: { generic() {}, attached() {}, kept() {}, putAside() {} },
     });
+    try {
+      this.#fill(order);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  #fill(order: GatewayOrder): void {
     const { settings, table } = this.datapath;
     this.datapath.setClockOffset(Date.now() - Number(process.hrtime.bigint() / 1_000_000n));
     settings.port = PORT;
