@@ -105,6 +105,7 @@ async function main(): Promise<void> {
   const [at, beganMs] = [new Date(), performance.now()];
   const machine = describeMachine();
   const load = loadavg()[0]?.toFixed(1);
+  const given = process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(' ')}` : '';
   execFileSync('make', ['--silent', '-C', BENCH, 'traffic'], { stdio: ['ignore', 'inherit', 'inherit'] });
   const busyBefore = await busyPart();
   const times = machineTimes();
@@ -124,7 +125,7 @@ async function main(): Promise<void> {
   const paper = nicSection(sections);
   const reached = targets(sections);
   const text = [
-    `Measured by \`npm run bench\` on ${at.toISOString().slice(0, 10)} on ${machineText(machine)}; load average at the start ${load}.`,
+    `Measured by \`npm run bench${given}\` on ${at.toISOString().slice(0, 10)} on ${machineText(machine)}; load average at the start ${load}.`,
     disturbed.length > 0 ? busy : idle,
     `Frames are sent on CPU ${cpus[0]}, servers in user space run on CPU ${cpus[1]}. Medians of ${size.turns} turns; ±: half of the range of the first column.`,
     ...[...sections, ...(paper === undefined ? [] : [paper])].map(sectionText),

@@ -20,6 +20,7 @@ export function writePlots(folder: string, sections: readonly Section[]): void {
 export function plots(sections: readonly Section[]): Record<string, string> {
   const rowsOf = (id: string): readonly Row[] | undefined => sections.find((section) => section.id === id)?.rows;
   const [cost, sessions, latency, alternatives] = ['cost', 'sessions', 'latency', 'alternatives'].map(rowsOf);
+  const times = latency && latencyPlot(latency);
   return {
     ...(cost && { 'bench-cost.svg': costPlot(cost) }),
     ...(sessions && { 'bench-sessions.svg': sessionsPlot(sessions) }),
@@ -27,7 +28,7 @@ export function plots(sections: readonly Section[]): Record<string, string> {
       'bench-throughput.svg': throughputPlot(alternatives),
       'bench-cpu.svg': cpuPlot(alternatives),
     }),
-    ...(latency && { 'bench-latency.svg': latencyPlot(latency) }),
+    ...(times && { 'bench-latency.svg': times }),
   };
 }
 
@@ -79,19 +80,20 @@ function cpuPlot(rows: readonly Row[]): string {
   });
 }
 
-function latencyPlot(rows: readonly Row[]): string {
+/** Of those that kept up with the rate; undefined where none did. */
+function latencyPlot(rows: readonly Row[]): string | undefined {
   const ending = `, ${LATENCY_RATE}`;
+  const timed = rows.filter((row) => row.name.endsWith(ending) && figures(row, 'p50').length > 0);
+  if (timed.length === 0) return undefined;
   return rowChart({
     title: `How long a lookup takes at ${LATENCY_RATE}`,
     about: 'one question at a time, from socket to socket. Logarithmic; medians of the turns',
     axis: 'µs',
     scale: 'logarithmic',
     series: ['p50', 'p99', 'p99.9'],
-    rows: rows
-      .filter(({ name }) => name.endsWith(ending))
-      .map((row) => ({
-        name: row.name.slice(0, -ending.length),
-        values: ['p50', 'p99', 'p999'].map((column) => median(figures(row, column))),
-      })),
+    rows: timed.map((row) => ({
+      name: row.name.slice(0, -ending.length),
+      values: ['p50', 'p99', 'p999'].map((column) => median(figures(row, column))),
+    })),
   });
 }
