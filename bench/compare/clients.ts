@@ -43,7 +43,7 @@ export async function runClient(network: BenchNetwork, order: ClientOrder): Prom
   const [status] = (await once(child, 'close')) as [number | null];
   if (status !== 0) throw new Error(`the client ended with status ${status}: ${problem.trim()}`);
   const result = JSON.parse(out) as ClientResult;
-  if (result.wrong > 0 || result.answered === 0)
-    throw new Error(`${result.wrong} of ${result.answered} answers are wrong, ${result.lost} are missing`);
+  if (result.answered === 0) throw new Error(`no answer within ${milliseconds} ms`);
+  if (result.wrong > 0) throw new Error(`${result.wrong} of ${result.answered} answers are wrong`);
   return result;
 }

@@ -33,6 +33,7 @@ const TOP = 62;
 const ROW = 26;
 const BAR = 15;
 const FOOT = 50;
+/** At most, from end to end. */
 const GRID_LINES = 5;
 
 export function rowChart(chart: RowChart): string {
@@ -93,8 +94,9 @@ function axisOf({ rows, scale }: RowChart): Axis {
   const most = Math.max(...all);
   if (scale === 'linear') {
     const step = roundUp(most / GRID_LINES);
-    const ticks = Array.from({ length: GRID_LINES + 1 }, (_, i) => i * step);
-    return { ticks, part: (value) => value / (step * GRID_LINES) };
+    const steps = Math.ceil(most / step);
+    const ticks = Array.from({ length: steps + 1 }, (_, i) => i * step);
+    return { ticks, part: (value) => value / (step * steps) };
   }
   const first = Math.floor(Math.log10(Math.min(...all)));
   const last = Math.max(first + 1, Math.ceil(Math.log10(most)));

@@ -3,7 +3,7 @@
  * request's nonce are its number. May be imported by bench only.
  */
 import { randomBytes } from 'node:crypto';
-import { type Status, Wire } from '../../src/abi.ts';
+import type { Status } from '../../src/abi.ts';
 import { openBatchReply } from '../../src/auth/batch.ts';
 import type { Key } from '../../src/auth/keyring.ts';
 import { openLookupReply } from '../../src/auth/lookup.ts';
@@ -159,9 +159,6 @@ function problemOf(
   const wanted = expected(i * batch + wrong);
   return `status ${status}, backend ${backendId}, expected ${wanted.status} and ${wanted.backendId}`;
 }
-
-/** Longest payload of a request. */
-export const PAYLOAD_MAX = 56 + 16 * Wire.BATCH_MAX;
 
 /** The set with each payload changed, for what is not to be answered. */
 export function changed(set: FrameSet, name: string, change: (payload: Uint8Array) => void): FrameSet {

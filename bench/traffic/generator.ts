@@ -3,7 +3,6 @@
  * sampled for being right, by another. May be imported by bench only.
  */
 import * as fs from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { attachXdp, BpfObject, possibleCpus } from '../../src/gateway/kernel/libbpf.ts';
@@ -20,7 +19,7 @@ const LARGE_BYTES = 1152;
 const KIND_WORDS = 6;
 const KIND = { first: 0, templates: 1, next: 2, rate: 3, vary: 4, sent: 5 } as const;
 const STATE_WORDS = 2 * KIND_WORDS + 10;
-const STATE = { window: 12, withhold: 13, cpus: 14, idle: 15, lost: 16, began: 17 } as const;
+const STATE = { window: 12, withhold: 13, cpus: 14, idle: 15, lost: 16 } as const;
 const CPUS_MAX = 64;
 const COUNT_WORDS = 8;
 const SAMPLES = 512;
@@ -186,7 +185,7 @@ export class Generator {
     }
     state[STATE.window] = BigInt(window);
     state[STATE.withhold] = withhold ? 1n : 0n;
-    state[STATE.cpus] = BigInt(Math.min(possibleCpus(), CPUS_MAX, Math.max(2, availableParallelism())));
+    state[STATE.cpus] = BigInt(Math.min(possibleCpus(), CPUS_MAX));
     new BigUint64Array(this.#counts.buffer).fill(0n);
     new Uint8Array(this.#samples.buffer).fill(0);
     return state;
