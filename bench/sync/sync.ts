@@ -185,7 +185,7 @@ async function run(): Promise<void> {
   await stage.startRedis();
   const { redis: server } = stage;
   if (server?.pid === undefined) throw new Error('Redis has no process');
-  const redis = new Redis({ path: stage.redisSocket, protocol: 2 });
+  const redis = new Redis({ path: stage.redisSocket, protocol: 2, retryStrategy: null });
   try {
     pinTo(REDIS_CPU, Number(/process_id:(\d+)/.exec(await redis.info('server'))?.[1]));
     stage.writeKeys([randomKey(1)]);
@@ -211,7 +211,7 @@ const median = (numbers: readonly number[]): number =>
 
 execFileSync('make', ['-s', '-C', fileURLToPath(new URL('.', import.meta.url))], { stdio: 'inherit' });
 const stage = new Stage({
-  name: `fd${process.pid % 100_000}`,
+  name: `feed${process.pid % 100_000}`,
   capacity: Math.ceil(SESSIONS * 1.1) + 2 * WRITES,
   readyTimeoutMs: WAIT_MS,
 });
