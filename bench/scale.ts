@@ -13,7 +13,7 @@ import { Redis } from 'ioredis';
 import { askDaemon } from '../src/gateway/control/client.ts';
 import { randomKey, Stage } from '../src/gateway/demo/stage.ts';
 import type { Status } from '../src/gateway/ports.ts';
-import { Functions } from '../src/sync/functions.ts';
+import { Functions } from '../src/sync/redis/functions.ts';
 
 const { values } = parseArgs({
   options: { sessions: { type: 'string', default: '10000000' }, rate: { type: 'string', default: '20000' } },

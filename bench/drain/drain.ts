@@ -20,7 +20,7 @@ import { cookieHash } from '../../src/auth/cookie.ts';
 import { shedRankOf } from '../../src/auth/placement.ts';
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
-import { Functions } from '../../src/sync/functions.ts';
+import { Functions } from '../../src/sync/redis/functions.ts';
 import type { Answer, Asked, Change, Watch } from './asker.ts';
 
 const { values } = parseArgs({

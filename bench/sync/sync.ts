@@ -18,10 +18,10 @@ import { askDaemon } from '../../src/gateway/control/client.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 import { detachAll } from '../../src/gateway/kernel/datapath.ts';
 import type { Status } from '../../src/gateway/ports.ts';
-import { Functions } from '../../src/sync/functions.ts';
 import { PAGE_MAX_BYTES } from '../../src/sync/limits.ts';
-import { PAGE_SCRIPT } from '../../src/sync/scripts.ts';
-import { readArguments } from '../../src/sync/session-forms.ts';
+import { Functions } from '../../src/sync/redis/functions.ts';
+import { PAGE_SCRIPT } from '../../src/sync/redis/scripts.ts';
+import { readArguments } from '../../src/sync/snapshot/session-forms.ts';
 import { DEFAULT_TUNING } from '../../src/sync/tuning.ts';
 
 const { values } = parseArgs({

@@ -4,7 +4,7 @@
  */
 import type { Key as KernelKey, Verdict } from '../abi.ts';
 import type { KeyFields } from '../auth/keyring.ts';
-import type { BackendPatch } from '../sync/functions.ts';
+import type { BackendPatch } from '../sync/redis/functions.ts';
 import type { SyncState, SyncStatus } from '../sync/status.ts';
 import type { BackendState } from '../sync/table.ts';
 

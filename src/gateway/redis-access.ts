@@ -2,7 +2,7 @@
  * How to reach Redis: the configuration with passwords and certificates read from their files, and how it is shown.
  * May be imported by src/gateway only.
  */
-import { nodeId, type RedisConfig } from '../sync/redis-options.ts';
+import { nodeId, type RedisConfig } from '../sync/redis/redis-options.ts';
 import { type Config, shownUrl } from './config.ts';
 import { failure } from './errors.ts';
 import { tlsSource } from './redis-tls.ts';

@@ -4,9 +4,14 @@
  */
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { SyncError, withoutCommand } from '../sync/errors.ts';
-import { type InstallResult, installLibrary } from '../sync/functions.ts';
-import { CONNECT_TIMEOUT_MS, nodeOptions, type RedisClusterConfig, type RedisConfig } from '../sync/redis-options.ts';
-import { type RedisTarget, redisTarget } from '../sync/redis-target.ts';
+import { type InstallResult, installLibrary } from '../sync/redis/functions.ts';
+import {
+  CONNECT_TIMEOUT_MS,
+  nodeOptions,
+  type RedisClusterConfig,
+  type RedisConfig,
+} from '../sync/redis/redis-options.ts';
+import { type RedisTarget, redisTarget } from '../sync/redis/redis-target.ts';
 import { systemRuntime } from '../sync/runtime.ts';
 import { reasonOf } from './errors.ts';
 

@@ -5,7 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { processGroups, readBoundedFile, readPrivateFile } from '../auth/private-file.ts';
-import type { TlsOptions } from '../sync/redis-options.ts';
+import type { TlsOptions } from '../sync/redis/redis-options.ts';
 import type { Config } from './config.ts';
 import { failure, reasonOf } from './errors.ts';
 

@@ -9,11 +9,11 @@
  */
 import type { Redis } from 'ioredis';
 import { cookieHash } from '../auth/cookie.ts';
-import { parseBackends } from '../sync/backends.ts';
 import { SyncError, withoutCommand } from '../sync/errors.ts';
-import type { Functions } from '../sync/functions.ts';
-import type { SessionsOptions } from '../sync/pages.ts';
+import type { Functions } from '../sync/redis/functions.ts';
 import { type Runtime, sleep } from '../sync/runtime.ts';
+import type { SessionsOptions } from '../sync/snapshot/pages.ts';
+import { parseBackends } from '../sync/tables/backends.ts';
 import { failure } from './errors.ts';
 import { PresentAnswers } from './present-answers.ts';
 import { type StoredSession, storedSessions } from './stored-sessions.ts';

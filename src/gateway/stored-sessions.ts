@@ -2,9 +2,9 @@
  * All sessions that Redis stores, in pages, each read in one step by a script on the server's side. May be imported by src/gateway only.
  */
 import { Cluster, type Redis } from 'ioredis';
-import { asPage, CURSOR_START, pageArguments, type SessionsOptions } from '../sync/pages.ts';
-import { PAGE_SCRIPT } from '../sync/scripts.ts';
-import { backendIn } from '../sync/session-forms.ts';
+import { PAGE_SCRIPT } from '../sync/redis/scripts.ts';
+import { asPage, CURSOR_START, pageArguments, type SessionsOptions } from '../sync/snapshot/pages.ts';
+import { backendIn } from '../sync/snapshot/session-forms.ts';
 
 /** COUNT of each SCAN. */
 const PAGE_SIZE = 250;

@@ -2,9 +2,10 @@
  * Logs what is wrong with entries of the backends' table, each once for as long as it is wrong in that way, and no more than
  * a few in a minute: how many there are in all is counted and logged as problems (problems.ts). May be imported by src/sync only.
  */
-import type { BackendFault } from './backends.ts';
+
 import type { Log } from './log.ts';
 import type { Runtime } from './runtime.ts';
+import type { BackendFault } from './tables/backends.ts';
 
 /** Lines in a minute. */
 export const LINES_MAX = 20;

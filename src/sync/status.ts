@@ -1,12 +1,13 @@
 /**
  * What the sync tells about itself. May be imported by every floor above.
  */
-import type { BackendFault } from './backends.ts';
-import type { FeedCounts } from './feed-entries.ts';
-import type { UnknownBackend } from './known-backends.ts';
+
 import type { ProblemKind } from './problems.ts';
-import type { ResyncProgress, ResyncReason } from './resync.ts';
+import type { ResyncProgress, ResyncReason } from './snapshot/resync.ts';
+import type { FeedCounts } from './stream/feed-entries.ts';
 import type { FlushCounts } from './table.ts';
+import type { BackendFault } from './tables/backends.ts';
+import type { UnknownBackend } from './tables/known-backends.ts';
 
 export type SyncState =
   /** No connection to Redis has got as far as the feed's first check, or not every master is followed. */

@@ -9,35 +9,36 @@
  * The table holds one generation at a time; a resync fills the next one while lookups still take both. No object is kept
  * for a session here, so the memory needed does not grow with their number.
  */
-import { type BackendFault, parseBackends } from './backends.ts';
-import { BackendsTable } from './backends-table.ts';
-import { DeniedTable } from './denied-table.ts';
+
 import type { SyncError } from './errors.ts';
-import { FactsTable } from './facts-table.ts';
 import { FailureLog } from './failure-log.ts';
 import { FaultLog } from './fault-log.ts';
-import { Feed } from './feed.ts';
-import { type FeedCounts, FeedEntries } from './feed-entries.ts';
-import { EVENTS_SETTING } from './keyspace-events.ts';
-import { KnownBackends } from './known-backends.ts';
 import type { Log } from './log.ts';
-import { type MissedEvents, Notifications } from './notifications.ts';
-import { PagesUnderWay } from './page-changes.ts';
-import type { Page } from './pages.ts';
-import type { GapKind } from './position.ts';
+import { EVENTS_SETTING } from './notifications/keyspace-events.ts';
+import { type MissedEvents, Notifications } from './notifications/notifications.ts';
 import { Problems } from './problems.ts';
-import { Records } from './records.ts';
-import type { RedisConfig } from './redis-options.ts';
-import type { RedisTable } from './redis-table.ts';
-import { type RedisTarget, redisTarget } from './redis-target.ts';
-import { Refused } from './refused.ts';
-import { RESYNC_REASONS, Resync, type ResyncProgress, type ResyncReason } from './resync.ts';
+import type { RedisConfig } from './redis/redis-options.ts';
+import { type RedisTarget, redisTarget } from './redis/redis-target.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
-import type { BackendSource } from './session-forms.ts';
-import type { SnapshotSource } from './snapshot.ts';
+import { PagesUnderWay } from './snapshot/page-changes.ts';
+import type { Page } from './snapshot/pages.ts';
+import { Records } from './snapshot/records.ts';
+import { RESYNC_REASONS, Resync, type ResyncProgress, type ResyncReason } from './snapshot/resync.ts';
+import type { BackendSource } from './snapshot/session-forms.ts';
+import type { SnapshotSource } from './snapshot/snapshot.ts';
 import { BACKEND_FAULTS_MAX, type SyncState, type SyncStatus } from './status.ts';
-import { StreamSource } from './stream-source.ts';
+import { Feed } from './stream/feed.ts';
+import { type FeedCounts, FeedEntries } from './stream/feed-entries.ts';
+import type { GapKind } from './stream/position.ts';
+import { StreamSource } from './stream/stream-source.ts';
 import { type FlushCounts, noChanges, type SessionTable } from './table.ts';
+import { type BackendFault, parseBackends } from './tables/backends.ts';
+import { BackendsTable } from './tables/backends-table.ts';
+import { DeniedTable } from './tables/denied-table.ts';
+import { FactsTable } from './tables/facts-table.ts';
+import { KnownBackends } from './tables/known-backends.ts';
+import type { RedisTable } from './tables/redis-table.ts';
+import { Refused } from './tables/refused.ts';
 import { DEFAULT_TUNING, type Tuning } from './tuning.ts';
 import { formatStreamId } from './versions.ts';
 

@@ -19,7 +19,7 @@ import {
 import { cookieHash } from '../../src/auth/cookie.ts';
 import { mapLookup, mapLookupBatch, openPin } from '../../src/gateway/kernel/libbpf.ts';
 import { SharedMemory } from '../../src/gateway/kernel/libc.ts';
-import { parseAddress } from '../../src/sync/backends.ts';
+import { parseAddress } from '../../src/sync/tables/backends.ts';
 import { NAMES } from './population.ts';
 
 /** A session that ends this close to the comparison may be in one copy and not in the other. */

@@ -7,7 +7,7 @@ import type { Key } from '../../src/auth/keyring.ts';
 import { askDaemon } from '../../src/gateway/control/client.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 import type { Status } from '../../src/gateway/ports.ts';
-import { installLibrary } from '../../src/sync/functions.ts';
+import { installLibrary } from '../../src/sync/redis/functions.ts';
 import { compareStreamIds, parseStreamId } from '../../src/sync/versions.ts';
 import { FaultyProxy } from './faulty-proxy.ts';
 import { Lookups } from './lookups.ts';

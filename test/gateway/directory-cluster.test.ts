@@ -2,8 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/gateway/config.ts';
 import { RedisDirectory } from '../../src/gateway/directory.ts';
 import { redisAccess } from '../../src/gateway/redis-access.ts';
-import { LIBRARY_NAME } from '../../src/sync/functions.ts';
-import { hashSlot } from '../../src/sync/hash-slot.ts';
+import { LIBRARY_NAME } from '../../src/sync/redis/functions.ts';
+import { hashSlot } from '../../src/sync/redis/hash-slot.ts';
 import { ClusterSetup } from '../sync/cluster-setup.ts';
 import { until } from '../sync/harness.ts';
 

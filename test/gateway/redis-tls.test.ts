@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/gateway/config.ts';
 import { RedisDirectory } from '../../src/gateway/directory.ts';
 import { redisAccess } from '../../src/gateway/redis-access.ts';
-import { redisTarget } from '../../src/sync/redis-target.ts';
+import { redisTarget } from '../../src/sync/redis/redis-target.ts';
 import { systemRuntime } from '../../src/sync/runtime.ts';
 import { ClusterSetup } from '../sync/cluster-setup.ts';
 import { until } from '../sync/harness.ts';

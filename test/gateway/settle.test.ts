@@ -4,9 +4,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { cookieHash } from '../../src/auth/cookie.ts';
 import { type Placeable, PresentAnswers } from '../../src/gateway/present-answers.ts';
 import { Settle, type SettleOptions, type SettleProgress, type SettleResult } from '../../src/gateway/settle.ts';
-import { parseBackends } from '../../src/sync/backends.ts';
-import type { BackendPatch, Functions } from '../../src/sync/functions.ts';
+import type { BackendPatch, Functions } from '../../src/sync/redis/functions.ts';
 import { type Runtime, systemRuntime } from '../../src/sync/runtime.ts';
+import { parseBackends } from '../../src/sync/tables/backends.ts';
 import { FEED, functionsOf, NAMES, PREFIX } from '../sync/harness.ts';
 import { RedisServer } from '../sync/redis-server.ts';
 

@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { storedSessions } from '../../src/gateway/stored-sessions.ts';
-import type { SessionsOptions } from '../../src/sync/pages.ts';
+import type { SessionsOptions } from '../../src/sync/snapshot/pages.ts';
 import { PREFIX } from '../sync/harness.ts';
 import { RedisServer } from '../sync/redis-server.ts';
 

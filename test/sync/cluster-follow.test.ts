@@ -1,7 +1,7 @@
 /** A Redis Cluster followed by notifications: slots that move under writes, and a master that dies. */
 import { isDeepStrictEqual } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
-import { hashSlot, SLOTS } from '../../src/sync/hash-slot.ts';
+import { hashSlot, SLOTS } from '../../src/sync/redis/hash-slot.ts';
 import { ClusterSetup } from './cluster-setup.ts';
 import {
   cookieHash,

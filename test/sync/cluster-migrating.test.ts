@@ -1,6 +1,6 @@
 /** A first load, and changes, while a slot of a cluster is half-way from one node to another. */
 import { afterEach, expect, it } from 'vitest';
-import { hashSlot, SLOTS } from '../../src/sync/hash-slot.ts';
+import { hashSlot, SLOTS } from '../../src/sync/redis/hash-slot.ts';
 import { ClusterSetup } from './cluster-setup.ts';
 import { cookieHash, FEED, NAMES, newSync, PREFIX, type Running, until, untilInStep, untilReady } from './harness.ts';
 import type { RedisNode } from './redis-node.ts';

@@ -4,8 +4,8 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { Cluster } from 'ioredis';
-import { SLOTS } from '../../src/sync/hash-slot.ts';
-import type { ConnectionOptions, RedisClusterConfig } from '../../src/sync/redis-options.ts';
+import { SLOTS } from '../../src/sync/redis/hash-slot.ts';
+import type { ConnectionOptions, RedisClusterConfig } from '../../src/sync/redis/redis-options.ts';
 import { until } from './harness.ts';
 import { freePorts, RedisNode } from './redis-node.ts';
 

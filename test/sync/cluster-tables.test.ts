@@ -1,7 +1,7 @@
 /** Revocations, facts and backends in a Redis Cluster: each table at the master that has its slot, also while that moves. */
 import { isDeepStrictEqual } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
-import { hashSlot, SLOTS } from '../../src/sync/hash-slot.ts';
+import { hashSlot, SLOTS } from '../../src/sync/redis/hash-slot.ts';
 import { ClusterSetup } from './cluster-setup.ts';
 import { cookieHash, FEED, factsIn, NAMES, newSync, type Running, until, untilInStep, untilReady } from './harness.ts';
 import type { RedisNode } from './redis-node.ts';

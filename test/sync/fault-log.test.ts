@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { BackendFault } from '../../src/sync/backends.ts';
 import { FaultLog, LINES_MAX } from '../../src/sync/fault-log.ts';
+import type { BackendFault } from '../../src/sync/tables/backends.ts';
 
 const fault = (name: string, message = 'bad'): BackendFault => ({
   name,

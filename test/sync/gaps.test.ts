@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Functions } from '../../src/sync/functions.ts';
+import type { Functions } from '../../src/sync/redis/functions.ts';
 import {
   addBackends,
   cookieHash,

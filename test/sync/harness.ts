@@ -5,9 +5,9 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { Functions } from '../../src/sync/functions.ts';
 import type { LogFields } from '../../src/sync/log.ts';
-import type { BackendSource } from '../../src/sync/session-forms.ts';
+import { Functions } from '../../src/sync/redis/functions.ts';
+import type { BackendSource } from '../../src/sync/snapshot/session-forms.ts';
 import { Sync, type SyncOptions } from '../../src/sync/sync.ts';
 import type { Tuning } from '../../src/sync/tuning.ts';
 import { type HeldFact, MemoryTable } from './memory-table.ts';

@@ -5,8 +5,8 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { parseBackends } from '../../src/sync/backends.ts';
 import type { ProblemKind } from '../../src/sync/problems.ts';
+import { parseBackends } from '../../src/sync/tables/backends.ts';
 import { runs, SEED } from '../support/fuzz.ts';
 import {
   addBackends,

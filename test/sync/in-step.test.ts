@@ -1,7 +1,7 @@
 /** That the table is in step with a moment is said only where it holds what Redis held at that moment, or later. */
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { Functions } from '../../src/sync/functions.ts';
+import type { Functions } from '../../src/sync/redis/functions.ts';
 import { systemRuntime } from '../../src/sync/runtime.ts';
 import {
   addBackends,

@@ -1,13 +1,13 @@
 /** Sessions of which a page, or all keys that changed, have more bytes than a reply may: they are read in smaller parts. */
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Connection } from '../../src/sync/connection.ts';
 import { PAGE_MAX_BYTES, REPLY_MAX_BYTES } from '../../src/sync/limits.ts';
-import { asPage, CURSOR_START, pageArguments } from '../../src/sync/pages.ts';
-import { redisOptions } from '../../src/sync/redis-options.ts';
+import { Connection } from '../../src/sync/redis/connection.ts';
+import { redisOptions } from '../../src/sync/redis/redis-options.ts';
+import { evaluate, PAGE_SCRIPT } from '../../src/sync/redis/scripts.ts';
 import { systemRuntime } from '../../src/sync/runtime.ts';
-import { evaluate, PAGE_SCRIPT } from '../../src/sync/scripts.ts';
-import { type BackendSource, JSON_MAX_BYTES } from '../../src/sync/session-forms.ts';
+import { asPage, CURSOR_START, pageArguments } from '../../src/sync/snapshot/pages.ts';
+import { type BackendSource, JSON_MAX_BYTES } from '../../src/sync/snapshot/session-forms.ts';
 import { DEFAULT_TUNING } from '../../src/sync/tuning.ts';
 import { addBackends, FEED, liveInRedis, newSync, PREFIX, type Running, seeded, untilInStep } from './harness.ts';
 import { RedisServer } from './redis-server.ts';

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { afterEach, expect, it } from 'vitest';
-import type { BackendSource } from '../../src/sync/session-forms.ts';
+import type { BackendSource } from '../../src/sync/snapshot/session-forms.ts';
 import { addBackends, FEED, liveInRedis, newSync, PREFIX, seeded, untilInStep } from './harness.ts';
 import { RedisServer } from './redis-server.ts';
 

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { PROBLEMS, type ProblemKind, Problems } from '../../src/sync/problems.ts';
-import type { BackendSource } from '../../src/sync/session-forms.ts';
+import type { BackendSource } from '../../src/sync/snapshot/session-forms.ts';
 import {
   addBackends,
   cookieHash,

@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import type { ConnectionOptions } from '../../src/sync/redis-options.ts';
+import type { ConnectionOptions } from '../../src/sync/redis/redis-options.ts';
 import { RedisProcess } from './redis-process.ts';
 
 /** A server that is paused must not hold up a test. */

@@ -7,13 +7,13 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { ChainableCommander, Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BackendsTable } from '../../src/sync/backends-table.ts';
-import { DeniedTable } from '../../src/sync/denied-table.ts';
-import { FactsTable } from '../../src/sync/facts-table.ts';
-import { Feed } from '../../src/sync/feed.ts';
 import { Problems } from '../../src/sync/problems.ts';
-import { redisTarget } from '../../src/sync/redis-target.ts';
+import { redisTarget } from '../../src/sync/redis/redis-target.ts';
 import { systemRuntime } from '../../src/sync/runtime.ts';
+import { Feed } from '../../src/sync/stream/feed.ts';
+import { BackendsTable } from '../../src/sync/tables/backends-table.ts';
+import { DeniedTable } from '../../src/sync/tables/denied-table.ts';
+import { FactsTable } from '../../src/sync/tables/facts-table.ts';
 import { DEFAULT_TUNING } from '../../src/sync/tuning.ts';
 import { parseStreamId } from '../../src/sync/versions.ts';
 import {

@@ -1,7 +1,8 @@
 /** Replies as the bytes that Redis sends, and read as the sync reads them. */
-import { EntryBatch } from '../../src/sync/entry-batch.ts';
-import { Reply } from '../../src/sync/resp-reply.ts';
-import { RespScanner } from '../../src/sync/resp-scanner.ts';
+
+import { Reply } from '../../src/sync/redis/resp-reply.ts';
+import { RespScanner } from '../../src/sync/redis/resp-scanner.ts';
+import { EntryBatch } from '../../src/sync/stream/entry-batch.ts';
 
 /** Strings and buffers as bulk strings, integers, null, Errors, and lists of those. */
 export type Value = string | Buffer | number | null | Error | readonly Value[];

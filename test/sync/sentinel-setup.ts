@@ -1,7 +1,7 @@
 /**
  * A master with a replica and three sentinels on loopback, for tests.
  */
-import type { RedisSentinelConfig } from '../../src/sync/redis-options.ts';
+import type { RedisSentinelConfig } from '../../src/sync/redis/redis-options.ts';
 import { until } from './harness.ts';
 import { freePorts, RedisNode } from './redis-node.ts';
 

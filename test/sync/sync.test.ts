@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildRing } from '../../src/auth/placement.ts';
-import type { Functions } from '../../src/sync/functions.ts';
+import type { Functions } from '../../src/sync/redis/functions.ts';
 import {
   addBackends,
   cookieHash,

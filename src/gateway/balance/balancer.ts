@@ -2,8 +2,9 @@
  * `gateway balance` behind its command line: reads backends and loads, plans, and carries plans out, once or again and again.
  * May be imported by src/gateway only.
  */
-import type { SessionsOptions } from '../../sync/pages.ts';
+
 import { type Runtime, sleep } from '../../sync/runtime.ts';
+import type { SessionsOptions } from '../../sync/snapshot/pages.ts';
 import { failure, GatewayError } from '../errors.ts';
 import type { BackendList, BackendRecord, BackendViews, Directory } from '../ports.ts';
 import type { Crowd } from './crowd.ts';

@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { cookieHash } from '../../auth/cookie.ts';
-import type { SessionsOptions } from '../../sync/pages.ts';
+import type { SessionsOptions } from '../../sync/snapshot/pages.ts';
 import { failure } from '../errors.ts';
 import type { BackendRecord, BackendViews } from '../ports.ts';
 import { storedSessions } from '../stored-sessions.ts';

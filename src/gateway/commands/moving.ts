@@ -3,7 +3,7 @@
  * (docs/moving-users.md). May be imported by src/gateway only.
  */
 import type { Command } from 'commander';
-import type { BackendPatch } from '../../sync/functions.ts';
+import type { BackendPatch } from '../../sync/redis/functions.ts';
 import type { BackendRecord } from '../ports.ts';
 import { hundredths } from './arguments.ts';
 import { recordText } from './backend.ts';

@@ -4,8 +4,8 @@
  */
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifySchema, HTTPMethods } from 'fastify';
-import type { BackendPatch } from '../../sync/functions.ts';
 import { SID_MAX_BYTES } from '../../sync/limits.ts';
+import type { BackendPatch } from '../../sync/redis/functions.ts';
 import { failure } from '../errors.ts';
 import type { Gateway } from '../ports.ts';
 import type { EventStream } from './event-stream.ts';

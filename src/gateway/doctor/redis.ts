@@ -3,10 +3,10 @@
  * imported by src/gateway/commands/doctor.ts and tests.
  */
 import { SyncError } from '../../sync/errors.ts';
-import { installedVersion, LIBRARY_NAME, LIBRARY_VERSION } from '../../sync/functions.ts';
-import { EVENTS_SETTING, missingEvents, withNeededEvents } from '../../sync/keyspace-events.ts';
-import type { RedisConfig } from '../../sync/redis-options.ts';
-import { type RedisMaster, redisTarget } from '../../sync/redis-target.ts';
+import { EVENTS_SETTING, missingEvents, withNeededEvents } from '../../sync/notifications/keyspace-events.ts';
+import { installedVersion, LIBRARY_NAME, LIBRARY_VERSION } from '../../sync/redis/functions.ts';
+import type { RedisConfig } from '../../sync/redis/redis-options.ts';
+import { type RedisMaster, redisTarget } from '../../sync/redis/redis-target.ts';
 import { systemRuntime } from '../../sync/runtime.ts';
 import type { Config } from '../config.ts';
 import { reasonOf } from '../errors.ts';

@@ -12,7 +12,7 @@ import type {
   Status,
   VerdictName,
 } from '../../../src/gateway/ports.ts';
-import type { BackendPatch } from '../../../src/sync/functions.ts';
+import type { BackendPatch } from '../../../src/sync/redis/functions.ts';
 
 export const FAKE_KEY = {
   id: 7,
