@@ -103,6 +103,7 @@ class Bench {
     times.strays += strays;
   }
 
+  /** Prints what was noted since the last time. */
   print(): void {
     console.log('\n| | turns | first new answer | last old answer | at most | answers looked at | without an answer |');
     console.log('|---|---|---|---|---|---|---|');
@@ -110,6 +111,7 @@ class Bench {
       const times = [median(firstMs), median(lastMs), Math.max(...firstMs, ...lastMs)].map(shown);
       console.log(`| ${[what, firstMs.length, ...times, answers.toLocaleString('en'), strays].join(' | ')} |`);
     }
+    this.#times.clear();
   }
 }
 
@@ -141,7 +143,7 @@ async function pipe(socket: string, file: string): Promise<number> {
   return performance.now() - beganMs;
 }
 
-async function measure(stage: Stage, redis: Redis, functions: Functions, bench: Bench): Promise<void> {
+async function measure(stage: Stage, functions: Functions, bench: Bench): Promise<void> {
   const hset = join(stage.directory, 'hset');
   const moves = join(stage.directory, 'moves');
   await writeCommands(hset, (sid) => ['HSET', `sess:${sid}`, 'backend', 'web-1']);
@@ -160,13 +162,13 @@ async function measure(stage: Stage, redis: Redis, functions: Functions, bench: 
     await bench.change('allow', between([sid], 'denied', 'stored'), () => functions.sessionDeny(hash, 0));
     if (turn < REWRITES) rewriteMs.push(await pipe(stage.redisSocket, hset));
   }
-  await bench.change('session_move of each', between(sample, 'stored', 'other'), () => pipe(stage.redisSocket, moves));
   bench.print();
   const rate = Math.round(SESSIONS / median(rewriteMs)).toLocaleString('en');
   console.log(
     `\nRewriting ${SESSIONS.toLocaleString('en')} records in Redis alone (HSET by redis-cli --pipe): ${shown(median(rewriteMs))}, ${rate},000 a second; median of ${rewriteMs.length}.`,
   );
-  console.log(`Redis holds ${(await redis.dbsize()).toLocaleString('en')} keys.`);
+  await bench.change('session_move of each', between(sample, 'stored', 'other'), () => pipe(stage.redisSocket, moves));
+  bench.print();
 }
 
 async function run(stage: Stage): Promise<void> {
@@ -192,7 +194,7 @@ async function run(stage: Stage): Promise<void> {
     asker = fork(fileURLToPath(new URL('asker.ts', import.meta.url)));
     const secretHex = Buffer.from(key.secret).toString('hex');
     asker.send({ host: GATEWAY_IPV4, port: stage.port, fields: key.fields, secretHex } satisfies Asked);
-    await measure(stage, redis, functions, new Bench(asker));
+    await measure(stage, functions, new Bench(asker));
   } finally {
     asker?.kill();
     redis.disconnect();
