@@ -1,6 +1,6 @@
 /**
  * An application as it is in the world: express, express-session and connect-redis, which know nothing of a gateway; it
- * writes the backend into its session.
+ * writes the backend into its session. With a middleware it can be one that does.
  */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -17,8 +17,13 @@ export interface ExpressApp {
   close(): Promise<void>;
 }
 
+export interface ExpressAppOptions {
+  /** Comes after express-session. @param client connect-redis's */
+  readonly middleware?: (client: ReturnType<typeof createClient>) => unknown;
+}
+
 /** @param socket of Redis */
-export async function startExpressApp(socket: string): Promise<ExpressApp> {
+export async function startExpressApp(socket: string, { middleware }: ExpressAppOptions = {}): Promise<ExpressApp> {
   const client = createClient({ socket: { path: socket, tls: false } });
   client.on('error', () => undefined);
   await client.connect();
@@ -32,6 +37,7 @@ export async function startExpressApp(socket: string): Promise<ExpressApp> {
       cookie: { maxAge: MAX_AGE_MS },
     }),
   );
+  if (middleware !== undefined) app.use(middleware(client));
   // biome-ignore lint/suspicious/noExplicitAny: express comes without types
   type Any = any;
   const end = (response: Any) => (error: unknown) => response.sendStatus(error ? 500 : 200);
@@ -41,6 +47,12 @@ export async function startExpressApp(socket: string): Promise<ExpressApp> {
     request.session.save(end(response));
   });
   app.get('/page', (request: Any, response: Any) => response.send(request.session.backend ?? 'nobody'));
+  // The session is destroyed by another process while this request has it.
+  app.get('/vanish', (request: Any, response: Any) => {
+    client
+      .del([`sess:${request.sessionID}`, `route:${request.sessionID}`])
+      .then(() => response.send(''), end(response));
+  });
   app.post('/anew/:backend', (request: Any, response: Any) => {
     request.session.regenerate(() => {
       request.session.backend = request.params.backend;
