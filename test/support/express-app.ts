@@ -3,6 +3,7 @@
  * writes the backend into its session. With a middleware it can be one that does.
  */
 import { once } from 'node:events';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { RedisStore } from 'connect-redis';
 import express from 'express';
@@ -14,6 +15,7 @@ const MAX_AGE_MS = 600_000;
 export interface ExpressApp {
   /** @returns a browser without cookies */
   browser(): Browser;
+  readonly server: Server;
   close(): Promise<void>;
 }
 
@@ -64,6 +66,7 @@ export async function startExpressApp(socket: string, { middleware }: ExpressApp
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
+    server,
     browser: () => new Browser(`http://127.0.0.1:${port}`),
     close: async () => {
       server.closeAllConnections();
@@ -76,6 +79,8 @@ export async function startExpressApp(socket: string, { middleware }: ExpressApp
 export class Browser {
   readonly #origin: string;
   #cookie = '';
+  /** Of the last answer. */
+  headers = new Headers();
 
   constructor(origin: string) {
     this.#origin = origin;
@@ -84,11 +89,16 @@ export class Browser {
   /** @throws Error where the answer is not 200 */
   async go(method: 'GET' | 'POST', path: string): Promise<string> {
     const response = await fetch(this.#origin + path, { method, headers: { cookie: this.#cookie } });
+    this.headers = response.headers;
     const cookie = response.headers.getSetCookie()[0];
     if (cookie !== undefined) this.#cookie = cookie.slice(0, cookie.indexOf(';'));
     const text = await response.text();
     if (response.status !== 200) throw new Error(`${method} ${path}: ${response.status}`);
     return text;
+  }
+
+  get cookie(): string {
+    return this.#cookie;
   }
 
   /** The cookie's value is `s:<session id>.<signature>`, encoded as in a URL. */

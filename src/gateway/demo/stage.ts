@@ -28,6 +28,8 @@ export interface StageOptions {
   capacity?: number;
   /** Lines that go into the configuration's section `listen`. */
   listen?: Record<string, unknown>;
+  /** The configuration's `sessions.prefix`. */
+  prefix?: string;
   /** The configuration's `sessions.backend`. */
   backend?: Record<string, unknown>;
   /** The configuration's section `feed`. */
@@ -81,7 +83,11 @@ export class Stage {
       pins: this.pins,
       keys: 'keys.yaml',
       redis: { url: `redis://127.0.0.1:${REDIS_PORT}/0` },
-      sessions: { capacity: this.#options.capacity ?? 100_000, backend: this.#options.backend ?? { in: 'hash' } },
+      sessions: {
+        prefix: this.#options.prefix ?? 'sess:',
+        capacity: this.#options.capacity ?? 100_000,
+        backend: this.#options.backend ?? { in: 'hash' },
+      },
       feed: { ...this.#options.feed },
       control: { socket: join(this.directory, 'gateway.sock') },
     };
