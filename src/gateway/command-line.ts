@@ -17,6 +17,7 @@ import { addRedis } from './commands/redis.ts';
 import { addRevoking } from './commands/revoking.ts';
 import { addRun } from './commands/run.ts';
 import { addSettle } from './commands/settle.ts';
+import { addSpoeAgent } from './commands/spoe-agent.ts';
 import { addStatus } from './commands/status.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import { VERSION } from './version.ts';
@@ -33,6 +34,7 @@ const COMMANDS = [
   addRevoking,
   addFact,
   addRedis,
+  addSpoeAgent,
   addDoctor,
   addDetach,
   addDemo,

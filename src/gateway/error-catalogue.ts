@@ -186,6 +186,14 @@ export const errorCatalogue = {
 
   /* Lookups from the command line */
 
+  AGENT_NOT_LISTENING: entry(
+    1,
+    500,
+    'Agent not listening',
+    ({ host, port, reason }: Reason & { host: string; port: number }) => {
+      return `can't listen on ${host} port ${port}: ${reason}; name an address of this machine and a free port with --listen`;
+    },
+  ),
   LOOKUP_FAILED: entry(1, 504, 'Lookup failed', ({ server, reason }: Reason & { server: string }) => {
     return `no answer from ${server}: ${reason}`;
   }),

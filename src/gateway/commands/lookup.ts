@@ -4,7 +4,8 @@
 import type { Command } from 'commander';
 import type { Key } from '../../auth/keyring.ts';
 import type { LookupResult } from '../../client/index.ts';
-import { failure, reasonOf } from '../errors.ts';
+import { failure } from '../errors.ts';
+import { readClientKey } from './client-key.ts';
 import { integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
 import { readSessionId } from './session-id.ts';
 import { duration } from './text.ts';
@@ -58,7 +59,7 @@ async function lookup(
     throw failure('USAGE_INVALID', { problem, help: 'gateway lookup' });
   }
   const { createLookupClient } = await import('../../client/index.ts');
-  const key = await readKey(keys ?? loadConfig(config).keys, keyId);
+  const key = await readClientKey(keys ?? loadConfig(config).keys, keyId);
   const client = createLookupClient({ servers: [address], key, timeoutMs: timeout, tryTimeoutMs: timeout });
   try {
     const result = await client.lookup(sid);
@@ -68,17 +69,6 @@ async function lookup(
   } finally {
     await client.close();
     key.wipe();
-  }
-}
-
-async function readKey(file: string, id: number | undefined): Promise<Key> {
-  const { AuthError, readKey: read } = await import('../../client/index.ts');
-  try {
-    return await read(file, id);
-  } catch (error) {
-    if (error instanceof AuthError) throw failure('KEY_FILE_INVALID', { reason: error.message }, error);
-    if (error instanceof RangeError) throw failure('KEY_NOT_IN_FILE', { reason: reasonOf(error) }, error);
-    throw error;
   }
 }
 

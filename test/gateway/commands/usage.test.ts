@@ -19,6 +19,7 @@ const COMMANDS = [
   ['keys', 'new'],
   ['keys', 'list'],
   ['lookup'],
+  ['spoe-agent'],
   ['backends'],
   ['backend', 'set'],
   ['backend', 'remove'],
@@ -49,7 +50,7 @@ describe('help', () => {
     expect(stdout).toContain(`Usage: gateway ${names.join(' ')} `);
     expect(stdout).toMatch(/\nExample: .*gateway /);
     if (names[0] !== 'demo' && names[0] !== 'bench') expect(stdout).toContain('-c, --config <file>');
-    if (names[0] !== 'run') expect(stdout).toContain('--json');
+    if (names[0] !== 'run' && names[0] !== 'spoe-agent') expect(stdout).toContain('--json');
   });
 
   test('gateway --help names every command', async () => {

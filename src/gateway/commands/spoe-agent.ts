@@ -1,0 +1,89 @@
+/**
+ * `gateway spoe-agent`: the process beside HAProxy that asks gateways. May be imported by src/gateway only.
+ */
+import { type Command, Option } from 'commander';
+import type { CookieTransformName } from '../../client/index.ts';
+import { failure, reasonOf } from '../errors.ts';
+import { LOG_LEVELS, type LogLevel } from '../log-levels.ts';
+import { type ConfigOption, integer, withConfig } from './common.ts';
+
+const DEFAULT_LISTEN = '127.0.0.1:9191';
+const DEFAULT_TIMEOUT_MS = 20;
+const TRANSFORMS: readonly CookieTransformName[] = ['express', 'raw', 'base64'];
+
+interface SpoeAgentOptions extends ConfigOption {
+  readonly server: readonly string[];
+  readonly listen: string;
+  readonly keys?: string;
+  readonly key?: number;
+  readonly cookieTransform: CookieTransformName;
+  readonly timeout: number;
+  readonly logLevel: LogLevel;
+}
+
+export function addSpoeAgent(program: Command): void {
+  withConfig(program.command('spoe-agent'))
+    .description('Answer HAProxy: for each request, which backend the session is on.')
+    .requiredOption('--server <host:port...>', 'gateways to ask')
+    .option('--listen <host:port>', 'where HAProxy connects to', DEFAULT_LISTEN)
+    .option('--keys <file>', 'key file (without it the one that the configuration names)')
+    .option('--key <id>', 'id of the key to ask with; needed where the file has several', integer(1, 0xffff_ffff))
+    .addOption(
+      new Option('--cookie-transform <name>', 'how the session id is in the cookie')
+        .choices(TRANSFORMS)
+        .default('express'),
+    )
+    .option(
+      '--timeout <ms>',
+      'longest time for a lookup, 1 to 60000 milliseconds',
+      integer(1, 60_000),
+      DEFAULT_TIMEOUT_MS,
+    )
+    .addOption(new Option('--log-level <level>', 'least severe lines to write').choices(LOG_LEVELS).default('info'))
+    .addHelpText(
+      'after',
+      `
+The log is on standard output, one JSON object a line. SIGHUP reads the key file again. Who can connect can ask where any
+session is: listen where only HAProxy reaches it.
+
+Example: gateway spoe-agent --server 192.0.2.1:6464 --server 192.0.2.2:6464 --keys keys.yaml`,
+    )
+    .action(async (options: SpoeAgentOptions) => {
+      process.exit(await run(options));
+    });
+}
+
+async function run(options: SpoeAgentOptions): Promise<number> {
+  const { loadConfig } = await import('../config.ts');
+  const { createLogger } = await import('../log.ts');
+  const { runUntilEnded } = await import('../lifecycle.ts');
+  const { startSpoeAgent } = await import('../spoe/agent.ts');
+  const { readClientKey } = await import('./client-key.ts');
+  const servers = await Promise.all(options.server.map((text) => address('--server', text)));
+  const listen = await address('--listen', options.listen);
+  const keyFile = options.keys ?? loadConfig(options.config).keys;
+  const log = createLogger(options.logLevel);
+  const { cookieTransform, timeout: timeoutMs } = options;
+  return await runUntilEnded(async (stops) => {
+    const agent = await startSpoeAgent(
+      { listen, client: { servers, cookieTransform, timeoutMs }, readKey: () => readClientKey(keyFile, options.key) },
+      log,
+    );
+    const reload = (): void => {
+      agent.reloadKey().catch((error: unknown) => log.error({ problem: reasonOf(error) }, 'the former key stays'));
+    };
+    process.on('SIGHUP', reload);
+    stops.push(async () => {
+      process.off('SIGHUP', reload);
+      await agent.stop();
+    });
+  }, log);
+}
+
+async function address(option: string, text: string): Promise<{ host: string; port: number }> {
+  const { parseHostPort } = await import('../config.ts');
+  const parsed = parseHostPort(text);
+  if (parsed !== undefined) return parsed;
+  const problem = `${option}: found ${JSON.stringify(text.slice(0, 100))}; allowed: host:port, as 192.0.2.1:6464 or [2001:db8::1]:6464`;
+  throw failure('USAGE_INVALID', { problem, help: 'gateway spoe-agent' });
+}

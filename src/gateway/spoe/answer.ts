@@ -1,0 +1,29 @@
+/** From a NOTIFY's arguments to the variables that HAProxy gets. May be imported by src/gateway/spoe only. */
+import type { CookieLookupResult } from '../../client/index.ts';
+import type { Value } from './bytes.ts';
+import type { Variables } from './connection.ts';
+
+export interface Lookups {
+  lookup(sessionId: string): Promise<CookieLookupResult>;
+  lookupCookie(cookieValue: string | undefined): Promise<CookieLookupResult>;
+}
+
+/**
+ * The argument `cookie` is a cookie's value, `sid` a session id as it is; `sid` goes first.
+ * @returns `status` always; `backend` (its id) and `address` where there is one to go to
+ */
+export async function answer(client: Lookups, found: ReadonlyMap<string, Value>): Promise<Variables> {
+  const sid = found.get('sid');
+  const cookie = found.get('cookie');
+  const result =
+    typeof sid === 'string' && sid !== ''
+      ? await client.lookup(sid)
+      : await client.lookupCookie(typeof cookie === 'string' ? cookie : undefined);
+  const { status, backend, address, port } = result;
+  const variables: (readonly [string, string | number])[] = [['status', status]];
+  if (backend !== null) variables.push(['backend', backend]);
+  if (address !== null && port !== null) {
+    variables.push(['address', address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`]);
+  }
+  return variables;
+}
