@@ -1,7 +1,9 @@
 /** HAProxy with the configuration as it is shipped, the agent as its own process, a real gateway, three real backends. */
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import * as fs from 'node:fs';
 import { Agent, get, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { Redis } from 'ioredis';
@@ -10,6 +12,7 @@ import { type Listening, startAgent, startHaproxy } from '../../integrations/hap
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 import { until } from '../e2e/until.ts';
+import { agentFrames, hello, notify } from '../gateway/spoe/haproxy.ts';
 import { Browser } from '../support/express-app.ts';
 import { type Backends, startBackends } from './backends.ts';
 
@@ -65,11 +68,11 @@ afterAll(async () => {
   await stage?.close();
 });
 
-function newAgent(): Promise<Listening> {
+function newAgent(others: readonly string[] = []): Promise<Listening> {
   return startAgent({
     directory: stage.directory,
     port: AGENT_PORT,
-    gateways: [`${GATEWAY_IPV4}:${stage.port}`],
+    gateways: [...others, `${GATEWAY_IPV4}:${stage.port}`],
     keyFile: stage.keyFile,
     timeoutMs: LOOKUP_TIMEOUT_MS,
   });
@@ -203,6 +206,75 @@ test('a key file that is not one leaves the former key in force', async () => {
   await until(async () => fs.readFileSync(log, 'utf8').includes('the former key stays'), WAIT_MS);
   await untilHome(0);
   fs.writeFileSync(stage.keyFile, good, { mode: 0o600 });
+});
+
+test('beside a gateway that lies and one that is dead, each user gets to the own backend', async () => {
+  let lies = 0;
+  const liar = createSocket('udp4', (request, from) => {
+    // All but the tag is as in a reply; it says that everybody is on app-3.
+    const reply = Buffer.from(request);
+    reply.writeUInt8(0x81, 3);
+    reply.fill(0, 24);
+    reply.writeUInt32BE(3, 28);
+    reply.fill(0x5a, 64);
+    lies += 1;
+    liar.send(reply, from.port, from.address);
+  });
+  liar.bind(0, '127.0.0.1');
+  await once(liar, 'listening');
+  await spoeAgent.stop();
+  spoeAgent = await newAgent([`127.0.0.1:${liar.address().port}`, '127.0.0.1:1']);
+  await untilHome(0);
+  for (let user = 0; user < 30; user++) expect((await ask(cookieOfUser(user))).backend).toBe(homeOf(user));
+  expect(lies).toBeGreaterThan(0);
+  await spoeAgent.stop();
+  liar.close();
+  spoeAgent = await newAgent();
+  await untilHome(1);
+});
+
+test('the agent’s memory stays flat over 100,000 requests', async () => {
+  const socket = connect(AGENT_PORT, '127.0.0.1');
+  const window = 500;
+  let answered = 0;
+  let found = 0;
+  let held = Buffer.alloc(0);
+  socket.on('data', (chunk: Buffer) => {
+    held = Buffer.concat([held, chunk]);
+    while (held.length >= 4 && held.length >= 4 + held.readUInt32BE()) {
+      const size = 4 + held.readUInt32BE();
+      for (const { type, values } of agentFrames(held.subarray(0, size))) {
+        if (type !== 103) continue;
+        answered += 1;
+        found += Number(values['status'] === 'FOUND');
+      }
+      held = held.subarray(size);
+    }
+  });
+  const askMany = async (requests: number): Promise<void> => {
+    const end = answered + requests;
+    while (answered < end) {
+      const first = answered;
+      const count = Math.min(window, end - first);
+      const frames = Array.from({ length: count }, (_, i) =>
+        notify(first + i, { cookie: `s%3Auser-${(first + i) % USERS}.signature` }),
+      );
+      socket.write(Buffer.concat(frames));
+      await until(async () => answered === first + count, WAIT_MS);
+    }
+  };
+  const residentMb = (): number => {
+    const status = fs.readFileSync(`/proc/${spoeAgent.pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+  };
+  socket.write(hello());
+  await askMany(20_000);
+  const warmMb = residentMb();
+  await askMany(100_000);
+  // A hundred bytes kept for each request would be 10 MB.
+  expect(residentMb() - warmMb).toBeLessThan(10);
+  expect(found).toBeGreaterThan(0.99 * answered);
+  socket.destroy();
 });
 
 test('a dead gateway process is not noticed, and without any gateway requests are balanced', async () => {
