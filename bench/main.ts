@@ -10,6 +10,8 @@ const BENCHES: Record<string, string> = {
   compare: 'compare/compare.ts',
   drain: 'drain/drain.ts',
   flood: 'flood/flood.ts',
+  haproxy: 'haproxy/haproxy.ts',
+  nginx: 'nginx/nginx.ts',
   scale: 'scale.ts',
   sync: 'sync/sync.ts',
 };
