@@ -29,6 +29,8 @@ export interface NginxSettings {
   readonly transform?: string;
   /** Default 1. */
   readonly workers?: number;
+  /** More folders with Lua files. */
+  readonly luaDirectories?: readonly string[];
   /** Lines for the section http. */
   readonly http?: string;
   /** Lines for the server. */
@@ -38,12 +40,13 @@ export interface NginxSettings {
 /** The published configuration with this place's own values. */
 export function nginxConf(settings: NginxSettings): string {
   const { directory, listen, gateways, keyFile, usual, options = [], workers = 1 } = settings;
-  const { cookie = 'connect.sid', transform = 'express', http = '', server = '' } = settings;
+  const { cookie = 'connect.sid', transform = 'express', http = '', server = '', luaDirectories = [] } = settings;
+  const luaPath = [LUA_DIRECTORY, ...luaDirectories].map((folder) => `${join(folder, '?.lua')};`).join('');
   const changes: readonly (readonly [string, string])[] = [
     ['worker_processes auto;', `worker_processes ${workers};`],
     ['pid /run/nginx.pid;', `pid ${join(directory, 'nginx.pid')};`],
     ['error_log /var/log/nginx/error.log;', `error_log ${join(directory, 'error.log')} notice;`],
-    ['"/usr/local/share/session-gateway/nginx/?.lua;;"', `"${LUA_DIRECTORY}/?.lua;;"`],
+    ['"/usr/local/share/session-gateway/nginx/?.lua;;"', `"${luaPath};"`],
     ['{ "192.0.2.1:6464", "192.0.2.2:6464" }', `{ ${gateways.map((gateway) => `"${gateway}"`).join(', ')} }`],
     ['"/etc/session-gateway/nginx-keys.yaml"', `"${keyFile}"`],
     ['cookie = "connect.sid",', `cookie = "${cookie}",`],

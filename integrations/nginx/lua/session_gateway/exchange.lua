@@ -4,7 +4,7 @@
 --         ▲        ├─ stale answer: keep the freshest; ask on only where a gateway in good standing is left
 --         │        ├─ NOT_READY, CLOCK_SKEW: keep it; ask on
 --         │        ├─ refused: ask on
---         └────────┴─ silent for try_timeout_ms: ask on
+--         └────────┴─ silent for try_timeout_ms, or till timeout_ms where it is the last to be asked: ask on
 --   nobody left to ask, or timeout_ms over ▶ end, with the best that is kept
 --
 -- Each gateway is asked at most ROUNDS times, again only if it was silent, and then on the same socket, so that the reply to
@@ -77,11 +77,26 @@ function Exchange:send(index)
   return socket:send(request.bytes)
 end
 
+-- Whether nobody is left to ask after this try, if it brings nothing.
+function Exchange:is_last(index)
+  for other = 1, #self.context.gateways do
+    local asked = (self.asked[other] or 0) + (other == index and 1 or 0)
+    if asked < ROUNDS then return false end
+  end
+  return true
+end
+
+-- When to wait no longer for it.
+function Exchange:try_ends_ms(index)
+  if self.kept == nil and self:is_last(index) then return self.deadline_ms end
+  return math.min(clock.monotonic_ms() + self.context.try_timeout_ms, self.deadline_ms)
+end
+
 -- Waits for the reply to any request of this gateway's. Returns the answer; else nil and "silent" or "refused".
 function Exchange:receive(index)
   local context = self.context
   local gateway, socket, requests = context.gateways[index], self.sockets[index], self.requests[index]
-  local until_ms = math.min(clock.monotonic_ms() + context.try_timeout_ms, self.deadline_ms)
+  local until_ms = self:try_ends_ms(index)
   for _ = 1, DATAGRAMS_MAX do
     local left_ms = math.ceil(until_ms - clock.monotonic_ms())
     if left_ms <= 0 then return nil, "silent" end
