@@ -34,11 +34,18 @@ local function is_utf8(text)
   return true
 end
 
+-- Bytes by their two hexadecimal digits, made as they are met: at most 484.
+local by_digits = setmetatable({}, { __index = function(known, digits)
+  local decoded = char(tonumber(digits, 16))
+  known[digits] = decoded
+  return decoded
+end })
+
 -- Percent-decoded (RFC 3986), or nil where that is malformed or not UTF-8.
 local function percent_decoded(value)
   if not value:find("%", 1, true) then return value end
   if value:gsub("%%%x%x", ""):find("%", 1, true) then return nil end
-  local decoded = value:gsub("%%(%x%x)", function(digits) return char(tonumber(digits, 16)) end)
+  local decoded = value:gsub("%%(%x%x)", by_digits)
   return is_utf8(decoded) and decoded or nil
 end
 
