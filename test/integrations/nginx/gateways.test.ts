@@ -2,7 +2,9 @@
  * nginx before gateways that are dead, slow, lying, not ready or out of step: every request is served, and the counters say
  * by which way. The gateways are the responder of src/auth on loopback.
  */
+import { once } from 'node:events';
 import * as fs from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Status } from '../../../src/abi.ts';
@@ -288,6 +290,36 @@ describe('options', () => {
     expect(await counted('spares', 'requests')).toEqual({ ...requests('found', 2), spares_total: 1 });
     await host.startNginx({ gateways: [AT_A], options: [PATIENT] });
     expect(await servedBy('lost')).toBe('502');
+  });
+
+  test('a kept connection that the backend has closed meanwhile costs nobody a request, nor sends them to a spare', async () => {
+    let closed = 0;
+    const closing = createServer((socket) => {
+      let answered = false;
+      socket.on('error', () => undefined);
+      socket.on('data', () => {
+        if (answered) {
+          closed += 1;
+          socket.destroy();
+        } else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Backend: closing\r\n\r\n');
+        answered = true;
+      });
+    });
+    closing.listen(8080, '127.0.1.5');
+    await once(closing, 'listening');
+    try {
+      const gateway = await gatewayAt(A);
+      gateway.putBackend(5, '127.0.1.5', 8080).putSession('kept', 5);
+      for (const options of [[PATIENT], [PATIENT, 'spares = { "127.0.1.3:8080" }']]) {
+        await host.startNginx({ gateways: [AT_A], options });
+        for (let i = 0; i < 4; i++) expect(await servedBy('kept')).toBe('closing');
+        expect(await counted('spares')).toEqual({});
+        expect(closed).toBeGreaterThan(0);
+        closed = 0;
+      }
+    } finally {
+      closing.close();
+    }
   });
 
   test('facts are asked for where a location does', async () => {
