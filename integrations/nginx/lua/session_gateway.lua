@@ -88,6 +88,11 @@ function Gateway:outcome()
   return answer.placed and "placed" or "found", answer
 end
 
+-- Fails where no `set` has made the variable.
+local function send_to(upstream)
+  ngx.var.session_gateway_upstream = upstream
+end
+
 local TO_BACKEND = { found = true, moved = true, placed = true }
 
 -- In access_by_lua. Sets $session_gateway_upstream where the user has a backend, ends the request where the user is denied,
@@ -101,7 +106,10 @@ function Gateway:access()
   self.counters:count("requests_total", outcome)
   ngx.ctx.session_gateway = { outcome = outcome, answer = answer, tries = 0 }
   if outcome == "denied" then return ngx.exit(self.settings.denied_status) end
-  if TO_BACKEND[outcome] then ngx.var.session_gateway_upstream = self.settings.upstream end
+  if TO_BACKEND[outcome] and not pcall(send_to, self.settings.upstream) then
+    ngx.log(ngx.ERR, "session_gateway: found no variable $session_gateway_upstream, the request goes on without; ",
+      "add to server: set $session_gateway_upstream NAME-OF-THE-USUAL-UPSTREAM;")
+  end
 end
 
 -- The peer for a try: the user's backend; once more where a connection to it failed, which a kept one that the backend has

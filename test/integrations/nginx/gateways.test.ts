@@ -351,6 +351,15 @@ describe('options', () => {
 });
 
 describe('what is wrong in the configuration', () => {
+  test('no variable for the upstream: the request goes on, and the log says so', async () => {
+    await gatewayAt(A);
+    const nginx = await host.startNginx({ gateways: [AT_A], options: [PATIENT] }, (text) =>
+      text.replace(/set \$session_gateway_upstream.*/, '').replaceAll('$session_gateway_upstream', 'usual'),
+    );
+    expect(await servedBy('user-0')).toBe('usual');
+    expect(nginx.log()).toContain('found no variable $session_gateway_upstream');
+  });
+
   test.each([
     ['timeout_ms = 0', 'timeout_ms: found 0, allowed: an integer from 1 to 60000'],
     ['try_timeout_ms = 30', 'try_timeout_ms: found 30, allowed: an integer from 1 to 20'],

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BackendServer, startBackend } from '../../../integrations/nginx/backend-server.ts';
 import { Browser, counters, expressCookie, type Page } from '../../../integrations/nginx/browser.ts';
-import { NginxProcess, type NginxSettings } from '../../../integrations/nginx/nginx-process.ts';
+import { NginxProcess, type NginxSettings, nginxConf } from '../../../integrations/nginx/nginx-process.ts';
 import { TwoHosts } from '../../../src/gateway/demo/network.ts';
 import { randomKey } from '../../../src/gateway/demo/stage.ts';
 
@@ -47,16 +47,19 @@ export class LoadBalancerHost {
     return host;
   }
 
-  /** Starts nginx anew, with counters at zero. */
-  async startNginx(settings: Partial<NginxSettings> & Pick<NginxSettings, 'gateways'>): Promise<NginxProcess> {
+  /**
+   * Starts nginx anew, with counters at zero.
+   * @param edit what else is changed in the configuration
+   */
+  async startNginx(
+    settings: Partial<NginxSettings> & Pick<NginxSettings, 'gateways'>,
+    edit = (text: string): string => text,
+  ): Promise<NginxProcess> {
     await this.#nginx?.stop();
-    this.#nginx = await NginxProcess.start(this.settings(settings));
-    return this.#nginx;
-  }
-
-  settings(settings: Partial<NginxSettings> & Pick<NginxSettings, 'gateways'>): NginxSettings {
     const { directory, keyFile } = this;
-    return { directory, listen: NGINX, keyFile, usual: ['127.0.1.9:8080'], ...settings };
+    const own = { directory, listen: NGINX, keyFile, usual: ['127.0.1.9:8080'], ...settings };
+    this.#nginx = await NginxProcess.startWith(directory, edit(nginxConf(own)));
+    return this.#nginx;
   }
 
   async close(): Promise<void> {
