@@ -1,7 +1,8 @@
 /**
  * `npm run bench -- nginx [--rounds N] [--seconds N] [--connections N]`: what a lookup adds to a request through nginx. The
  * plain proxy, the same with a lookup by the module, and the same with HGET from Redis in Lua, over the same virtual cable
- * and to the same backends, take turns; medians of the rounds. Needs root, and wrk, which asks as fast as it is answered.
+ * and to the same backends, take turns; medians of the rounds. Needs root, and wrk, which asks as fast as it is answered: with
+ * one connection what it measures is the way through nginx, with many it is the worker's processor.
  */
 import { execFile } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -29,15 +30,17 @@ interface Turn {
   readonly failed: number;
   readonly p50Us: number;
   readonly p99Us: number;
-  /** Processor time of nginx's worker, user and system, for each request. */
+  /** Processor time of nginx's worker, user and system, for each request; the kernel's work on packets included. */
   readonly workerUs: number;
+  /** The same of redis-server. */
+  readonly redisUs: number;
 }
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
-    connections: { type: 'string', default: '4' },
+    connections: { type: 'string', default: '1' },
   },
 });
 
@@ -72,9 +75,8 @@ function backendsConf(directory: string): string {
     }`;
 }
 
-/** Of the worker so far, in microseconds: fields 14 and 15 of proc(5), "stat", in hundredths of a second. */
-function processorUs(nginx: NginxProcess): number {
-  const [pid] = nginx.workers();
+/** Of a process so far, in microseconds: fields 14 and 15 of proc(5), "stat", in hundredths of a second. */
+function processorUs(pid: number | undefined): number {
   const fields = fs
     .readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
@@ -82,8 +84,13 @@ function processorUs(nginx: NginxProcess): number {
   return 10_000 * (Number(fields[11]) + Number(fields[12]));
 }
 
-async function turn(nginx: NginxProcess, way: Way): Promise<Turn> {
-  const before = processorUs(nginx);
+interface Processes {
+  readonly worker: number | undefined;
+  readonly redis: number | undefined;
+}
+
+async function turn({ worker, redis }: Processes, way: Way): Promise<Turn> {
+  const [workerBefore, redisBefore] = [processorUs(worker), processorUs(redis)];
   const script = join(HERE, 'requests.lua');
   const { stdout } = await promisify(execFile)(
     'wrk',
@@ -94,7 +101,9 @@ async function turn(nginx: NginxProcess, way: Way): Promise<Turn> {
   if (line === undefined) throw new Error(`wrk said: ${stdout}`);
   const result = JSON.parse(line) as Turn;
   if (result.failed > 0) throw new Error(`${way}: ${result.failed} of ${result.requests} requests failed`);
-  return { ...result, workerUs: (processorUs(nginx) - before) / result.requests };
+  const workerUs = (processorUs(worker) - workerBefore) / result.requests;
+  const redisUs = (processorUs(redis) - redisBefore) / result.requests;
+  return { ...result, workerUs, redisUs };
 }
 
 const median = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1] ?? Number.NaN;
@@ -124,15 +133,17 @@ function report(turns: Readonly<Record<Way, readonly Turn[]>>): void {
   const plain50 = of('plain', ({ p50Us }) => p50Us);
   const plain99 = of('plain', ({ p99Us }) => p99Us);
   console.log(
-    '| nginx | requests/s | p50 µs | p99 µs | added p50 µs | added p99 µs | worker µs |\n|---|---|---|---|---|---|---|',
+    '| nginx | requests/s | p50 µs | p99 µs | added p50 µs | added p99 µs | worker µs | Redis µs |\n|---|---|---|---|---|---|---|---|',
   );
   for (const way of Object.keys(WAYS) as Way[]) {
     const p50 = of(way, ({ p50Us }) => p50Us);
     const p99 = of(way, ({ p99Us }) => p99Us);
     const rate = of(way, ({ requests, seconds }) => requests / seconds);
     const added = way === 'plain' ? ['', ''] : [p50 - plain50, p99 - plain99].map((us) => us.toFixed(0));
-    const worker = of(way, ({ workerUs }) => workerUs).toFixed(0);
-    console.log(`| ${[way, rate.toFixed(0), p50.toFixed(0), p99.toFixed(0), ...added, worker].join(' | ')} |`);
+    const processor = [of(way, ({ workerUs }) => workerUs), of(way, ({ redisUs }) => redisUs)].map((us) =>
+      us.toFixed(0),
+    );
+    console.log(`| ${[way, rate.toFixed(0), p50.toFixed(0), p99.toFixed(0), ...added, ...processor].join(' | ')} |`);
   }
 }
 
@@ -168,10 +179,11 @@ async function main(): Promise<void> {
       http: HTTP,
       server: SERVER,
     });
+    const processes = { worker: nginx.workers()[0], redis: stage.redis?.pid };
     const turns: Record<Way, Turn[]> = { plain: [], gateway: [], redis: [] };
-    for (const way of Object.keys(WAYS) as Way[]) await turn(nginx, way); // to warm up
+    for (const way of Object.keys(WAYS) as Way[]) await turn(processes, way); // to warm up
     for (let round = 0; round < Number(values.rounds); round++) {
-      for (const way of Object.keys(WAYS) as Way[]) turns[way].push(await turn(nginx, way));
+      for (const way of Object.keys(WAYS) as Way[]) turns[way].push(await turn(processes, way));
     }
     report(turns);
   } catch (error) {
