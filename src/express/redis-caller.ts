@@ -2,7 +2,7 @@
  * The application's own Redis client, node-redis or ioredis, as what the function library is called through. May be
  * imported by src/express.
  */
-import type { Caller } from '../sync/functions.ts';
+import type { Caller } from '../sync/redis/functions.ts';
 
 /** A client of the package `redis`, single or sentinel, or of `ioredis`. */
 export type RedisClient =

@@ -2,7 +2,7 @@
  * Writes the routes of sessions, `route:<sid>`, through the function library (docs/redis.md, "Functions"). No call fails or
  * takes longer than its bound: what goes wrong is reported. May be imported by src/express.
  */
-import type { Functions } from '../sync/functions.ts';
+import type { Functions } from '../sync/redis/functions.ts';
 import type { FailureReport } from './failure-report.ts';
 import type { Touched } from './touched.ts';
 

@@ -3,7 +3,7 @@
  * src/express.
  */
 import { requireInteger } from '../auth/bytes.ts';
-import { Functions, installLibrary } from '../sync/functions.ts';
+import { Functions, installLibrary } from '../sync/redis/functions.ts';
 import { FailureReport } from './failure-report.ts';
 import { callerOf, type RedisClient } from './redis-caller.ts';
 import { RouteWriter } from './route-writer.ts';
