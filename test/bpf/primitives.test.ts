@@ -1,4 +1,5 @@
-/** HMAC-SHA-256, BLAKE2s and SipHash in BPF against independent implementations, on official vectors and random input. */
+/** SHA-256, HMAC-SHA-256, BLAKE2s and SipHash in BPF against independent implementations, on official vectors and random input. */
+import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { blake2s } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
@@ -54,6 +55,46 @@ describe('HMAC-SHA-256 of 40 bytes', () => {
       const message = new Uint8Array(40).fill(fill);
       expect(hmacInBpf(secret, message)).toEqual(hmac(sha256, secret, message));
     }
+  });
+});
+
+/** FIPS 180-4, section 5.3.3 */
+const SHA256_START = Uint32Array.of(
+  0x6a09e667,
+  0xbb67ae85,
+  0x3c6ef372,
+  0xa54ff53a,
+  0x510e527f,
+  0x9b05688c,
+  0x1f83d9ab,
+  0x5be0cd19,
+);
+
+/** The one block that a message of at most 55 bytes makes, as words in host order. */
+function paddedBlock(message: Uint8Array): Uint32Array {
+  const block = Buffer.alloc(64);
+  block.set(message);
+  block[message.length] = 0x80;
+  block.writeUInt32BE(8 * message.length, 60);
+  return Uint32Array.from({ length: 16 }, (_, i) => block.readUInt32BE(4 * i));
+}
+
+const octets = (words: Uint32Array): Uint8Array => new Uint8Array(words.buffer);
+const compress = (state: Uint32Array, block: Uint32Array): Uint32Array =>
+  new Uint32Array(run('sha256_block', octets(state), octets(block)).slice(0, 32).buffer);
+
+describe("SHA-256's compression function", () => {
+  test('equals node:crypto on messages of one block', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 55 }), (message) => {
+        const digest = Buffer.alloc(32);
+        for (const [i, word] of compress(SHA256_START, paddedBlock(message)).entries()) {
+          digest.writeUInt32BE(word, 4 * i);
+        }
+        expect(digest.toString('hex')).toBe(createHash('sha256').update(message).digest('hex'));
+      }),
+      RUNS,
+    );
   });
 });
 
