@@ -6,5 +6,7 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // Most of them wait for Redis, for processes and for the kernel most of the time.
+    maxWorkers: 2,
   },
 });
