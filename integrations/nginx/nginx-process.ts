@@ -127,17 +127,17 @@ export class NginxProcess {
   }
 
   /**
-   * As `nginx -s reload`, and waits until other workers are in the place of these.
+   * As `nginx -s reload`, and waits until other workers are in the place of these, and these have ended.
    * @param settings what changes the configuration; without, the same is read again, and with it the key file
    */
   async reload(settings?: NginxSettings): Promise<void> {
     if (settings !== undefined) fs.writeFileSync(join(this.#directory, 'nginx.conf'), nginxConf(settings));
-    const before = new Set(this.workers());
+    const before = this.workers();
     this.signalReload();
     const deadline = performance.now() + WAIT_MS;
     for (;;) {
       const now = this.workers();
-      if (now.length > 0 && now.every((pid) => !before.has(pid))) return;
+      if (now.some((pid) => !before.includes(pid)) && before.every((pid) => !title(pid).startsWith('nginx: '))) return;
       if (performance.now() > deadline) throw new Error(`nginx did not reload: ${this.log()}`);
       await sleep(20);
     }
