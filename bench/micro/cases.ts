@@ -20,5 +20,6 @@ export const CASES: readonly Case[] = [
   { program: 'siphash64_56', title: 'SipHash-2-4 of 56 bytes, 64 bits (guard)', inputBytes: 16 + 56 },
   { program: 'siphash128_64', title: "SipHash-2-4 of 64 bytes, 128 bits (reply's tag)", inputBytes: 16 + 64 },
   { program: 'sha256_block', title: 'SHA-256, one block', inputBytes: 96 },
+  { program: 'blake2s_block', title: 'BLAKE2s, one block', inputBytes: 104 },
   { program: 'hmac_sha256_40', title: 'HMAC-SHA-256 of 40 bytes', inputBytes: keyLayout.size + 40 },
 ];
