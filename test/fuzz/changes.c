@@ -393,6 +393,7 @@ static void retell(const uint8_t step[STEP_BYTES])
 {
 	int name = step[1] % NAMES, is_held = model[race.kind][name].is_held;
 	struct fact_reply reply = { 0 };
+	struct moment moment = { 0 };
 	struct session_key key;
 	struct fact copy;
 
@@ -403,7 +404,7 @@ static void retell(const uint8_t step[STEP_BYTES])
 		REQUIRE(find_denied_now(&setting, 0, &key) ==
 			(is_held && model[race.kind][name].record.denied.until_ms ? RECORD_FOUND : RECORD_NONE));
 	else if (race.kind == FACT)
-		REQUIRE(resolve_fact(&setting, &key, &copy, &reply) ==
+		REQUIRE(answer_fact(&setting, &moment, &key, &copy, &reply) ==
 			(is_held ? VERDICT_REPLY_FOUND : VERDICT_REPLY_NOT_FOUND));
 	host_after_lookup = NULL;
 }
