@@ -20,9 +20,11 @@ struct request {
 	__u64 *words;
 	/* How many words the tag covers. */
 	__u64 tagged_words;
-	/* Said apart from `count`, since the verifier follows a constant, but not what clang makes of a number's
-	 * bounds. */
-	__u32 is_batch;
+	/*
+	 * 0 or 1. Said apart from `count`, since the verifier follows a constant, but not what clang makes of a
+	 * number's bounds; 64 bits wide, since before 5.16 it forgets a narrower one on the stack.
+	 */
+	__u64 is_batch;
 	/* Entries of a BATCH. */
 	__u64 count;
 	const struct proof *proof;
@@ -40,6 +42,8 @@ inlined int take_lookup(struct packet *packet, struct request *request)
 	request->words = (__u64 *)lookup;
 	request->tagged_words = LOOKUP_TAGGED_WORDS;
 	request->is_batch = 0;
+	opaque(request->is_batch); /* or clang asks the packet's type again, which says nothing of the path (before 6.9)
+				    */
 	request->proof = (const struct proof *)lookup->tag;
 	request->reserved = load64(lookup->zero) | load64(lookup->zero + 8);
 	return 1;
@@ -66,6 +70,7 @@ inlined int take_batch(struct packet *packet, struct request *request)
 	request->words = (__u64 *)prefix;
 	request->tagged_words = PREFIX_WORDS + ENTRY_WORDS * count;
 	request->is_batch = 1;
+	opaque(request->is_batch);
 	request->count = count;
 	request->proof = cursor_take(&packet->rest, sizeof(*request->proof));
 	request->reserved = prefix->zero | prefix->age_ms;
