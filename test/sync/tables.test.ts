@@ -298,7 +298,8 @@ describe.each(['stream', 'notifications'] as const)('followed by %s', (from) => 
       await redis.hset(FACTS, 'a', `changed ${i}`);
       await redis.hdel(FACTS, 'b');
       await change();
-      if (i < 2) await until('noticed', () => from !== 'stream' || started.sync.status().counts.resyncs.gap > gaps);
+      // Not where a check came between the last change and the restart: what it saw is still there, and tables are read anew.
+      if (i === 0) await until('noticed', () => from !== 'stream' || started.sync.status().counts.resyncs.gap > gaps);
       await expectEqual(started);
       expect(started.table.denied().has(cookieHash(`s${i}`))).toBe(false);
       await functions.factSet('b', 'x');
