@@ -20,7 +20,7 @@ export interface CommandOptions {
 export function gateway(args: readonly string[], options: CommandOptions = {}): Promise<Result> {
   const { cwd = '/', env = { ...process.env, NODE_OPTIONS: '' }, input = '', executable = GATEWAY } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(executable, args, { cwd, env: env as NodeJS.ProcessEnv, timeout: 20_000 });
+    const child = spawn(executable, args, { cwd, env: env as NodeJS.ProcessEnv, timeout: 60_000 });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (chunk) => {
