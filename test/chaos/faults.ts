@@ -8,6 +8,8 @@ import { FEED_FAULTS } from './faults/feed.ts';
 import { NETWORK_FAULTS } from './faults/network.ts';
 import { REDIS_FAULTS } from './faults/redis.ts';
 import { TABLE_FAULTS } from './faults/tables.ts';
+import type { Random } from './random.ts';
+import type { World } from './world.ts';
 
 export type { Fault } from './faults/fault.ts';
 
@@ -20,6 +22,14 @@ const SINGLE: readonly Fault[] = [
   ...NETWORK_FAULTS,
 ];
 
+/** Without a pause. What the gateway says as of a moment before the last one is no answer to that. */
+export async function applyInTurn(faults: readonly Fault[], world: World, random: Random): Promise<void> {
+  for (const fault of faults) {
+    world.recovery.begin();
+    await fault.apply(world, random);
+  }
+}
+
 export const FAULTS: readonly Fault[] = [
   ...SINGLE,
   {
@@ -28,7 +38,7 @@ export const FAULTS: readonly Fault[] = [
       const simple = SINGLE.filter(({ from, loses }) => !loses && (from === undefined || from === world.from));
       const two = random.shuffled(simple).slice(0, 2);
       world.note(two.map(({ name }) => name).join(', then '));
-      for (const fault of two) await fault.apply(world, random);
+      await applyInTurn(two, world, random);
     },
   },
 ];

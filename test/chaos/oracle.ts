@@ -33,6 +33,8 @@ interface Held {
   readonly backendId: number;
   /** Infinity = never */
   readonly expiresMs: number;
+  /** Of the kernel's record: the feed entry or the page's moment that it comes from, and its generation. */
+  readonly origin?: string;
 }
 
 interface Copy {
@@ -82,7 +84,9 @@ export async function compare(redis: Redis, pins: string, capacity: number): Pro
 }
 
 function shown(held: Held | undefined): string {
-  return held === undefined ? 'none' : `on ${held.backendId} until ${held.expiresMs}`;
+  if (held === undefined) return 'none';
+  const { backendId, expiresMs, origin } = held;
+  return `on ${backendId} until ${expiresMs}${origin === undefined ? '' : ` (${origin})`}`;
 }
 
 async function readRedis(redis: Redis): Promise<Copy> {
@@ -140,7 +144,9 @@ function readSessions(fd: number, generation: number): Map<string, Held> {
       if (session.generation < generation || session.backendId === 0) continue;
       const hash = keys.toString('hex', i * sessionKeyLayout.size, (i + 1) * sessionKeyLayout.size);
       const expiresMs = session.expiresMs === 0n ? NEVER_MS : Number(session.expiresMs);
-      sessions.set(hash, { backendId: session.backendId, expiresMs });
+      const { backendId, version } = session;
+      const origin = `of ${version >> 20n}-${version & 0xfffffn}, generation ${session.generation}`;
+      sessions.set(hash, { backendId, expiresMs, origin });
     }
     ({ end } = batch);
     first = false;

@@ -6,7 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FAULTS, type Fault } from './faults.ts';
+import { applyInTurn, FAULTS, type Fault } from './faults.ts';
 import { compare, type Differences } from './oracle.ts';
 import { Random } from './random.ts';
 import { type FaultResult, isGood, progressLine } from './report.ts';
@@ -77,11 +77,11 @@ async function suffer(world: World, fault: Fault, number: number, random: Random
     await sleep(random.between(...CALM_MS));
     // Where nothing is written, nothing but its own checks tells the gateway that something has happened.
     if (random.chance(REST_SHARE)) await world.writer.pause();
-    await fault.apply(world, random);
-    const overMs = world.takeOverMs();
-    await world.until('the gateway says that it is in step', () => world.isInStep(overMs));
-    inStepAfterMs = performance.now() - overMs;
-    differences = await compareAtRest(world, overMs);
+    await applyInTurn([fault], world, random);
+    const sinceMs = world.recovery.sinceMs();
+    await world.until('the gateway says that it is in step', () => world.isInStep(sinceMs));
+    inStepAfterMs = performance.now() - sinceMs;
+    differences = await compareAtRest(world, sinceMs);
     if (fault.loses) {
       await world.populate();
       differences = sum(differences, await compareAtRest(world, performance.now()));
@@ -108,12 +108,23 @@ async function compareAtRest(world: World, sinceMs: number): Promise<Differences
     const end = await world.feedEnd();
     if (!(await world.isInStep(inStepSinceMs, end))) return false;
     const found = await compare(world.redis, world.stage.pins, world.capacity);
+    if (found.count > 0) found.samples.push(await accountOf(world, inStepSinceMs));
     if ((await world.feedEnd()).last !== end.last) return false;
     differences = found;
     return true;
   });
   if (differences === undefined) throw new Error('nothing was compared');
   return differences;
+}
+
+/** What the gateway says of itself where it is found to be wrong. */
+async function accountOf(world: World, sinceMs: number): Promise<string> {
+  const askedMs = performance.now();
+  const [status, { newest, last }] = [await world.status(), await world.feedEnd()];
+  if (status === undefined) return 'the gateway does not answer any more';
+  const { sync, ageMs } = status;
+  const sinceFault = ageMs === null ? 'never' : `as of ${Math.round(askedMs - ageMs - sinceMs)} ms after the fault`;
+  return `the gateway is ${sync.state}, in step ${sinceFault}, at ${sync.position}; the feed's newest entry: ${newest}, its last id: ${last}`;
 }
 
 function sum(a: Differences, b: Differences): Differences {

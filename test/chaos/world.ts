@@ -13,6 +13,7 @@ import { FaultyProxy } from './faulty-proxy.ts';
 import { Lookups } from './lookups.ts';
 import { backends, changing, FIRST_TTL_MS, NAMES, permanent } from './population.ts';
 import { Random } from './random.ts';
+import { Recovery } from './recovery.ts';
 import { RedisServers, redisClient } from './redis-servers.ts';
 import { until } from './until.ts';
 import { Writer } from './writer.ts';
@@ -48,6 +49,7 @@ function isAt(position: string | null, { newest, last }: FeedEnd): boolean {
 
 export class World {
   readonly stage: Stage;
+  readonly recovery = new Recovery(() => performance.now());
   readonly servers: RedisServers;
   readonly proxy: FaultyProxy;
   readonly #options: WorldOptions;
@@ -57,7 +59,6 @@ export class World {
   #redis: Redis | undefined;
   #writer: Writer | undefined;
   #lookups: Lookups | undefined;
-  #overMs: number | undefined;
   #note: string | null = null;
   capacity = CAPACITY;
 
@@ -178,11 +179,6 @@ export class World {
     }
   }
 
-  /** To be called by a fault at the moment from which the gateway can recover; without a call that is the fault's end. */
-  over(): void {
-    this.#overMs = performance.now();
-  }
-
   /** More about the fault under way than its name says. */
   note(words: string): void {
     this.#note = words;
@@ -192,12 +188,6 @@ export class World {
     const note = this.#note;
     this.#note = null;
     return note;
-  }
-
-  takeOverMs(): number {
-    const overMs = this.#overMs ?? performance.now();
-    this.#overMs = undefined;
-    return overMs;
   }
 
   /**

@@ -48,7 +48,7 @@ export const DAEMON_FAULTS: readonly Fault[] = [
       useOtherCapacity(world);
       const started = world.stage.startGateway();
       await sleep(random.between(500, 3_000));
-      world.over();
+      world.recovery.over();
       await Promise.all([world.servers.start('log'), started]);
     },
   },
@@ -100,7 +100,7 @@ export const DAEMON_FAULTS: readonly Fault[] = [
     apply: async (world, random) => {
       const over = world.lookups.allow('skew');
       setClockOffBy(world, random.pick([-HOUR_MS, HOUR_MS]));
-      world.over();
+      world.recovery.over();
       await untilClockIsRight(world);
       over();
     },

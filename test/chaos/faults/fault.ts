@@ -18,7 +18,7 @@ const OTHER_CAPACITY = 25_000;
 
 /** From here on it can be in step again. */
 export async function start(world: World): Promise<void> {
-  world.over();
+  world.recovery.over();
   await world.stage.startGateway();
 }
 

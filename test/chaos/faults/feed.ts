@@ -39,7 +39,7 @@ export const FEED_FAULTS: readonly Fault[] = [
       write(multi, random, added);
       await multi.exec();
       world.stage.gateway?.kill('SIGCONT');
-      world.over();
+      world.recovery.over();
       world.writer.start();
     },
   },

@@ -23,7 +23,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
       network.unplug();
       await sleep(random.between(0, 2_000));
       network.plug();
-      world.over();
+      world.recovery.over();
       await untilAttached(world);
       over();
     },

@@ -47,7 +47,7 @@ export const TABLE_FAULTS: readonly Fault[] = [
       );
       await world.until('the table is full', async () => ((await world.status())?.refused ?? 0) > 0);
       await fill(world, (pipeline, sid) => pipeline.fcall('session_del', 2, NAMES.prefix + sid, FEED, sid));
-      world.over();
+      world.recovery.over();
       await world.until('there is room again, and the gateway makes use of it', async () => {
         const sync = (await world.status())?.sync;
         return (sync?.resyncs['room'] ?? 0) > 0 && sync?.resync === null;
