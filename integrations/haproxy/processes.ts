@@ -115,11 +115,15 @@ export interface AgentOptions {
   /** host:port */
   readonly gateways: readonly string[];
   readonly keyFile: string;
+  /** The key's id, where the file has several. */
+  readonly key?: number;
   readonly timeoutMs?: number;
 }
 
-export function startAgent({ directory, port, gateways, keyFile, timeoutMs = 20 }: AgentOptions): Promise<Listening> {
+export function startAgent(options: AgentOptions): Promise<Listening> {
+  const { directory, port, gateways, keyFile, key, timeoutMs = 20 } = options;
   const servers = gateways.flatMap((server) => ['--server', server]);
   const args = ['spoe-agent', ...servers, '--listen', `127.0.0.1:${port}`, '--keys', keyFile];
+  if (key !== undefined) args.push('--key', String(key));
   return Listening.start(GATEWAY, [...args, '--timeout', String(timeoutMs)], port, join(directory, 'agent.log'));
 }
