@@ -135,6 +135,30 @@ describe('a gap', () => {
     await expectEqualAgain();
   });
 
+  it('shows once when the id is set back below that of an entry deleted before, and then each time that an unread one is', async () => {
+    const deleted = '9999999999999-1';
+    await redis.multi().xadd(FEED, deleted, 'op', 'backends').xdel(FEED, deleted).exec();
+    await until('found', () => gaps() === 1);
+    await expectEqualAgain();
+    await redis
+      .multi()
+      .xtrim(FEED, 'MAXLEN', 0)
+      .call('XSETID', FEED, `${Date.now() - 60_000}-0`)
+      .exec();
+    await until('set back', () => gaps() === 2);
+    await expectEqualAgain();
+    await functions.sessionSet('new', 'web-2', 600_000);
+    await expectEqualAgain();
+    await delay(150);
+    expect(gaps()).toBe(2);
+    // Below the highest id that was ever deleted.
+    const id = `${Date.now() + 60_000}-0`;
+    await redis.multi().xadd(FEED, id, 'op', 'del', 'sid', 's1').del('sess:s1').xdel(FEED, id).exec();
+    await until('found again', () => gaps() === 3);
+    expect(started.lines.findLast(({ event }) => event === 'gap')?.fields).toEqual({ kind: 'count-differs' });
+    await expectEqualAgain();
+  });
+
   it('shows when only the number of added entries is rolled back', async () => {
     await redis.xtrim(FEED, 'MAXLEN', 0);
     const { id } = started.sync.status().position ?? { id: '' };

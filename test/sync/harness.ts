@@ -71,7 +71,7 @@ export function newSync(
   return { sync, table, lines };
 }
 
-const WAIT_MS = 50_000;
+const WAIT_MS = 55_000;
 
 /** Waits until `isTrue` returns true. */
 export async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {

@@ -30,6 +30,8 @@ export interface Marks {
   readonly history: string | null;
   /** How often FLUSHALL, FLUSHDB and SWAPDB were called. Null where Redis does not tell. */
   readonly flushes: string | null;
+  /** The max deleted id where it was above the stream's last one, as after XSETID to a lower id; else null. */
+  readonly deletedAbove: StreamId | null;
 }
 
 export interface Position extends Marks {
@@ -107,9 +109,20 @@ export function findGap(position: Position, info: StreamInfo, entries: number, a
   const known = recognise(position, info);
   if (known !== null) return known;
   if (info.entriesAdded - info.length > position.entriesAdded) return 'trimmed';
-  if (compareStreamIds(info.maxDeleted, position.last) > 0) return 'deleted';
+  if (tellsOfDeletion(position, info) && compareStreamIds(info.maxDeleted, position.last) > 0) return 'deleted';
   if (atEnd && position.entriesAdded + entries !== info.entriesAdded) return 'count-differs';
   return null;
+}
+
+/**
+ * Where the stream's id was set back below that of an entry deleted before, the max deleted id is above every entry that there is, and
+ * says nothing of them until it is another one. An unread entry deleted meanwhile leaves it as it was, but was added: at the stream's
+ * end, and only there is the reader in step, the count differs. It goes on differing until then, as what was added is never
+ * taken from it. Of a landmark that is gone it is not known then that it was deleted: it is taken for another stream's, which at worst
+ * has everything read once more.
+ */
+function tellsOfDeletion({ deletedAbove }: Position, { maxDeleted }: StreamInfo): boolean {
+  return deletedAbove === null || compareStreamIds(maxDeleted, deletedAbove) !== 0;
 }
 
 function recognise(position: Position, info: StreamInfo): 'replaced' | 'other-history' | 'flushed' | null {
@@ -122,7 +135,7 @@ function recognise(position: Position, info: StreamInfo): 'replaced' | 'other-hi
     }
     if (info.seen !== null) return 'replaced';
     const trimmed = info.first === null || compareStreamIds(info.first, landmark.id) > 0;
-    const deleted = compareStreamIds(info.maxDeleted, landmark.id) >= 0;
+    const deleted = tellsOfDeletion(position, info) && compareStreamIds(info.maxDeleted, landmark.id) >= 0;
     if (!trimmed && !deleted) return 'replaced';
   }
   if (differ(history, info.history)) return 'other-history';
@@ -138,8 +151,9 @@ export function endOf(info: StreamInfo): Position {
   return { last: info.last, entriesAdded: info.entriesAdded, read: null, ...marksOf(info) };
 }
 
-export function marksOf({ newest, history, flushes }: StreamInfo): Marks {
-  return { landmark: newest, history, flushes };
+export function marksOf({ newest, history, flushes, last, maxDeleted }: StreamInfo): Marks {
+  const deletedAbove = compareStreamIds(maxDeleted, last) > 0 ? maxDeleted : null;
+  return { landmark: newest, history, flushes, deletedAbove };
 }
 
 /**
