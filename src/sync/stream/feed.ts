@@ -6,7 +6,9 @@
  *                                                      └ yes: go to the stream's end, ask for a resync
  *
  * The next request is sent before the reply to this one is applied. Only a check shows that nothing was missed, so only
- * after one the table is in step. A reply that is too large, or too slow, is asked for again in smaller pieces.
+ * after one the table is in step. A reply that is too large, or too slow, is asked for again in smaller pieces. A check that finds a gap
+ * soon after another gap is followed by the next one only after a while, so that whatever is wrong with the stream is no busy loop; what it
+ * has is applied meanwhile.
  */
 
 import { errorMessage, SyncError } from '../errors.ts';
@@ -84,6 +86,10 @@ export class Feed {
   #connections = 0;
   #serial = 0;
   #checkedMs = Number.NEGATIVE_INFINITY;
+  /** When the last gap was found, and until when no check is sent over the same connection. */
+  #gapMs = Number.NEGATIVE_INFINITY;
+  #settledMs = Number.NEGATIVE_INFINITY;
+  readonly #gapBackoff: Backoff;
   readonly #tables: FeedTables;
   /** At the feed's end a table was still to be read. */
   #atEndWithheld = false;
@@ -102,6 +108,7 @@ export class Feed {
     this.#count = tuning.feedCount;
     this.#events = events;
     this.#backoff = new Backoff(runtime, tuning.backoffMinMs, tuning.backoffMaxMs);
+    this.#gapBackoff = new Backoff(runtime, tuning.backoffMinMs, tuning.backoffMaxMs);
   }
 
   get position(): Position | null {
@@ -177,6 +184,7 @@ export class Feed {
   async #follow(connection: Connection, signal: AbortSignal): Promise<void> {
     let cursor = this.#position;
     this.#checkedMs = Number.NEGATIVE_INFINITY;
+    this.#settledMs = Number.NEGATIVE_INFINITY;
     this.#tables.restart();
     let request = this.#ask(connection, cursor, false);
     for (;;) {
@@ -194,6 +202,7 @@ export class Feed {
           if (request.skips) this.#tooLarge = false;
           this.#position = cursor;
           this.#tables.restart();
+          if (gap !== 'start') this.#settle();
           this.#events.gap(gap);
         }
       }
@@ -216,13 +225,22 @@ export class Feed {
     }
   }
 
+  /** The first gap for a while costs no time. */
+  #settle(): void {
+    const nowMs = this.#runtime.monotonicMs();
+    if (nowMs - this.#gapMs >= this.#tuning.gapSettleMs) this.#gapBackoff.reset();
+    else this.#settledMs = nowMs + this.#gapBackoff.nextMs();
+    this.#gapMs = nowMs;
+  }
+
   /** @param hurry a resync is about to start */
   #ask(connection: Connection, cursor: Position | null, hurry: boolean): Request {
     const { blockMs, resyncBlockMs, checkEveryMs, replyGraceMs } = this.#tuning;
     const sentMs = this.#runtime.monotonicMs();
     const hurried = hurry || this.#hurried > 0;
-    const leftMs = this.#checkedMs + (hurried ? resyncBlockMs : checkEveryMs) - sentMs;
-    const overdue = this.#atEndWithheld && this.#tables.complete;
+    const dueMs = Math.max(this.#checkedMs + (hurried ? resyncBlockMs : checkEveryMs), this.#settledMs);
+    const leftMs = dueMs - sentMs;
+    const overdue = this.#atEndWithheld && this.#tables.complete && sentMs >= this.#settledMs;
     const check = cursor === null || this.#tooLarge || leftMs <= 0 || overdue;
     const waitMs = check || this.#tables.busy ? 0 : Math.ceil(Math.min(hurried ? resyncBlockMs : blockMs, leftMs));
     // BLOCK 0 would be for ever.
