@@ -27,7 +27,7 @@ export interface Tuning {
   /** Waits between tries, for a connection and for a resync, ms. */
   readonly backoffMinMs: number;
   readonly backoffMaxMs: number;
-  /** A gap this soon after the last one, or after the last resync began, waits like a failure, ms. */
+  /** A gap this soon after the last resync began waits like a failure, ms. */
   readonly gapSettleMs: number;
   /** From the end of one resync to the start of one that a change of the backends asks for: at least this, ms, … */
   readonly backendsResyncGapMs: number;

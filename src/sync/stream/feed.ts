@@ -6,9 +6,9 @@
  *                                                      └ yes: go to the stream's end, ask for a resync
  *
  * The next request is sent before the reply to this one is applied. Only a check shows that nothing was missed, so only
- * after one the table is in step. A reply that is too large, or too slow, is asked for again in smaller pieces. A check that finds a gap
- * soon after another gap is followed by the next one only after a while, so that whatever is wrong with the stream is no busy loop; what it
- * has is applied meanwhile.
+ * after one the table is in step. A reply that is too large, or too slow, is asked for again in smaller pieces. Where one check after
+ * the other finds a gap, the next ones come after ever longer waits, so that whatever is wrong with the stream is no busy loop; what it has
+ * is applied meanwhile.
  */
 
 import { errorMessage, SyncError } from '../errors.ts';
@@ -86,8 +86,9 @@ export class Feed {
   #connections = 0;
   #serial = 0;
   #checkedMs = Number.NEGATIVE_INFINITY;
-  /** When the last gap was found, and until when no check is sent over the same connection. */
-  #gapMs = Number.NEGATIVE_INFINITY;
+  /** The last check found a gap. */
+  #gapBefore = false;
+  /** Until when no check is sent over the same connection. */
   #settledMs = Number.NEGATIVE_INFINITY;
   readonly #gapBackoff: Backoff;
   readonly #tables: FeedTables;
@@ -202,9 +203,9 @@ export class Feed {
           if (request.skips) this.#tooLarge = false;
           this.#position = cursor;
           this.#tables.restart();
-          if (gap !== 'start') this.#settle();
           this.#events.gap(gap);
         }
+        this.#settle(gap !== null);
       }
       if (cursor === null) throw new SyncError('REDIS_REPLY', 'the first reply was not that of a check');
       cursor = advance(cursor, entries, info);
@@ -225,12 +226,11 @@ export class Feed {
     }
   }
 
-  /** The first gap for a while costs no time. */
-  #settle(): void {
-    const nowMs = this.#runtime.monotonicMs();
-    if (nowMs - this.#gapMs >= this.#tuning.gapSettleMs) this.#gapBackoff.reset();
-    else this.#settledMs = nowMs + this.#gapBackoff.nextMs();
-    this.#gapMs = nowMs;
+  /** @param gap a check found one; the first costs no time */
+  #settle(gap: boolean): void {
+    if (!gap) this.#gapBackoff.reset();
+    else if (this.#gapBefore) this.#settledMs = this.#runtime.monotonicMs() + this.#gapBackoff.nextMs();
+    this.#gapBefore = gap;
   }
 
   /** @param hurry a resync is about to start */
