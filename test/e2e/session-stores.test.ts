@@ -42,8 +42,9 @@ test('a Redis that sends no notifications is told, and `gateway doctor` sets it 
   expect((await stage.command('status')).stdout).toContain('REDIS DOES NOT SEND Kg$hzxe');
   const failed = await stage.command('doctor', '--json');
   expect(failed.exitCode).toBe(1);
-  const { checks } = JSON.parse(failed.stdout) as { checks: { name: string; result: string }[] };
-  expect(checks.filter(({ result }) => result === 'fail').map(({ name }) => name)).toEqual(['redis notifications']);
+  const { findings } = JSON.parse(failed.stdout) as { findings: { code: string; level: string }[] };
+  const problems = findings.filter(({ level }) => level === 'problem').map(({ code }) => code);
+  expect(problems).toContain('notifications-missing');
   expect(await redis.config('GET', 'notify-keyspace-events')).toEqual(['notify-keyspace-events', '']);
 
   expect(await stage.command('doctor', '--set-notifications')).toMatchObject({ exitCode: 0 });

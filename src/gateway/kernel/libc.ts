@@ -19,6 +19,7 @@ const c = {
   socket: lib.func('int socket(int domain, int type, int protocol)'),
   send: lib.func('long send(int socket, void *bytes, size_t size, int flags)'),
   recv: lib.func('long recv(int socket, void *bytes, size_t size, int flags)'),
+  adjtimex: lib.func('int adjtimex(void *timex)'),
   clockGetres: lib.func('int clock_getres(int clock, void *resolution)'),
   ifIndexToName: lib.func('void *if_indextoname(unsigned int index, void *name)'),
   ifNameToIndex: lib.func('unsigned int if_nametoindex(const char *name)'),
@@ -100,6 +101,28 @@ export function coarseClockStepMs(): number {
   return Math.ceil(Number(timespec.getBigInt64(8, true)) / 1e6);
 }
 
+/** What the kernel knows of how well the system clock is kept (adjtimex(2)). Changes nothing. */
+export interface ClockDiscipline {
+  /** Nobody keeps it by another clock, as NTP does. */
+  readonly isUnsynchronised: boolean;
+  /** By how much it may be off, at most, ms. */
+  readonly maxErrorMs: number;
+}
+
+export function clockDiscipline(): ClockDiscipline {
+  const TIME_ERROR = 5;
+  const STA_UNSYNC = 0x40;
+  // struct timex: modes, then longs, of which the fourth is the greatest error in microseconds; then an int with the status
+  const timex = new DataView(new ArrayBuffer(208));
+  const state = c.adjtimex(timex.buffer) as number;
+  if (state < 0) throw failed('ask how the clock is kept');
+  const status = timex.getInt32(40, true);
+  return {
+    isUnsynchronised: state === TIME_ERROR || (status & STA_UNSYNC) !== 0,
+    maxErrorMs: Number(timex.getBigInt64(24, true)) / 1000,
+  };
+}
+
 /** 0 when there is no interface of that name, or of that alternative name (ip-link(8), altname). */
 export function interfaceIndex(name: string): number {
   return c.ifNameToIndex(name) as number;
@@ -112,23 +135,106 @@ export function interfaceName(index: number): string | undefined {
   return c.ifIndexToName(index, name) ? name.toString('utf8', 0, name.indexOf(0)) : undefined;
 }
 
-/** netlink(7), rtnetlink(7) */
+/** netlink(7) */
 const AF_NETLINK = 16;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
+const NLM_F_REQUEST_ACK = 0x1 | 0x4;
+const NLM_F_DUMP = 0x300;
+/** Sizes of struct nlmsghdr and nlattr. */
+const HEADER_BYTES = 16;
+const ATTRIBUTE_BYTES = 4;
+const REPLY_BYTES = 1 << 16;
+/** A kernel that never says "done" is not waited for. */
+const REPLIES_MAX = 4_096;
+
+export interface NetlinkRequest {
+  /** NETLINK_ROUTE = 0, NETLINK_GENERIC = 16 */
+  readonly protocol: number;
+  readonly type: number;
+  /** All there are, not one. */
+  readonly dump?: boolean;
+  /** What follows the header. */
+  readonly body: Uint8Array;
+}
+
+/**
+ * Asks the kernel in the thread's network namespace, and reads all of its answer.
+ * @param read is given each message of the answer: its type, and what follows its header
+ * @throws Error with the code of the system error, where the kernel refuses
+ */
+export function askNetlink(
+  { protocol, type, dump = false, body }: NetlinkRequest,
+  read: (type: number, message: Buffer) => void,
+): void {
+  const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
+  const socket = c.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol) as number;
+  if (socket < 0) throw failed('ask the kernel by netlink');
+  try {
+    const request = new DataView(new ArrayBuffer(HEADER_BYTES + body.length));
+    request.setUint32(0, request.byteLength, true);
+    request.setUint16(4, type, true);
+    request.setUint16(6, NLM_F_REQUEST_ACK | (dump ? NLM_F_DUMP : 0), true);
+    new Uint8Array(request.buffer).set(body, HEADER_BYTES);
+    if (Number(c.send(socket, request.buffer, request.byteLength, 0)) < 0) throw failed('ask the kernel by netlink');
+    const reply = Buffer.alloc(REPLY_BYTES);
+    for (let replies = 0; replies < REPLIES_MAX; replies++) {
+      const bytes = Number(c.recv(socket, reply, reply.length, 0));
+      if (bytes < 0) throw failed('read the answer of netlink');
+      if (readMessages(reply.subarray(0, bytes), read)) break;
+    }
+  } finally {
+    fs.closeSync(socket);
+  }
+}
+
+/** @returns whether this was the last part of the answer */
+function readMessages(reply: Buffer, read: (type: number, message: Buffer) => void): boolean {
+  for (let at = 0; at + HEADER_BYTES <= reply.length; ) {
+    const bytes = reply.readUInt32LE(at);
+    const type = reply.readUInt16LE(at + 4);
+    if (type === NLMSG_DONE) return true;
+    if (bytes < HEADER_BYTES) throw new Error('netlink: found a message without an end');
+    const message = reply.subarray(at + HEADER_BYTES, at + bytes);
+    if (type === NLMSG_ERROR) {
+      const errno = message.readInt32LE(0);
+      // 0 acknowledges what was asked for.
+      if (errno === 0) return true;
+      const code = getSystemErrorName(errno);
+      throw Object.assign(new Error(`netlink: ${code}`), { code });
+    }
+    read(type, message);
+    at += aligned(bytes);
+  }
+  return false;
+}
+
+/** The attributes of a netlink message, or of an attribute that has some, by type: the last one of each. */
+export function netlinkAttributes(bytes: Buffer): Map<number, Buffer> {
+  return new Map(netlinkAttributeList(bytes));
+}
+
+/** The same in their order, each one. */
+export function netlinkAttributeList(bytes: Buffer): [type: number, value: Buffer][] {
+  const NLA_TYPE_MASK = 0x3fff;
+  const attributes: [number, Buffer][] = [];
+  for (let at = 0; at + ATTRIBUTE_BYTES <= bytes.length; ) {
+    const length = bytes.readUInt16LE(at);
+    if (length < ATTRIBUTE_BYTES) break;
+    attributes.push([bytes.readUInt16LE(at + 2) & NLA_TYPE_MASK, bytes.subarray(at + ATTRIBUTE_BYTES, at + length)]);
+    at += aligned(length);
+  }
+  return attributes;
+}
+
+/** rtnetlink(7) */
 const RTM_NEWADDR = 20;
 const RTM_GETADDR = 22;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const AF_INET = 2;
 const AF_INET6 = 10;
-/** Sizes of struct nlmsghdr, ifaddrmsg and rtattr. */
-const HEADER_BYTES = 16;
 const IFADDRMSG_BYTES = 8;
-const ATTRIBUTE_BYTES = 4;
-const REPLY_BYTES = 1 << 16;
-/** A kernel that never says "done" is not waited for. */
-const REPLIES_MAX = 4_096;
 
 /**
  * Addresses of every interface in the thread's namespace by the interface's index, down ones included, as 16 bytes (IPv4
@@ -136,56 +242,20 @@ const REPLIES_MAX = 4_096;
  * getifaddrs(3) gives an address's label in the place of its interface's name.
  */
 export function interfaceAddresses(): Map<number, Uint8Array[]> {
-  const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
-  const NLM_F_REQUEST_DUMP = 0x1 | 0x300;
-  const socket = c.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, 0) as number;
-  if (socket < 0) throw failed('ask for the addresses');
-  try {
-    const request = new DataView(new ArrayBuffer(HEADER_BYTES + IFADDRMSG_BYTES));
-    request.setUint32(0, request.byteLength, true);
-    request.setUint16(4, RTM_GETADDR, true);
-    request.setUint16(6, NLM_F_REQUEST_DUMP, true);
-    if (Number(c.send(socket, request.buffer, request.byteLength, 0)) < 0) throw failed('ask for the addresses');
-    const byIndex = new Map<number, Uint8Array[]>();
-    const reply = Buffer.alloc(REPLY_BYTES);
-    for (let replies = 0; replies < REPLIES_MAX; replies++) {
-      const bytes = Number(c.recv(socket, reply, reply.length, 0));
-      if (bytes < 0) throw failed('read the addresses');
-      if (readAddresses(reply.subarray(0, bytes), byIndex)) break;
-    }
-    return byIndex;
-  } finally {
-    fs.closeSync(socket);
-  }
-}
-
-/** @returns whether this was the last part of the answer */
-function readAddresses(reply: Buffer, byIndex: Map<number, Uint8Array[]>): boolean {
-  for (let at = 0; at + HEADER_BYTES <= reply.length; ) {
-    const bytes = reply.readUInt32LE(at);
-    const type = reply.readUInt16LE(at + 4);
-    if (type === NLMSG_DONE) return true;
-    if (type === NLMSG_ERROR || bytes < HEADER_BYTES) throw new Error('the kernel does not tell the addresses');
-    if (type === RTM_NEWADDR) readAddress(reply.subarray(at + HEADER_BYTES, at + bytes), byIndex);
-    at += aligned(bytes);
-  }
-  return false;
+  const byIndex = new Map<number, Uint8Array[]>();
+  const request = { protocol: 0, type: RTM_GETADDR, dump: true, body: new Uint8Array(IFADDRMSG_BYTES) };
+  askNetlink(request, (type, message) => {
+    if (type === RTM_NEWADDR) readAddress(message, byIndex);
+  });
+  return byIndex;
 }
 
 /** struct ifaddrmsg and attributes: IFA_LOCAL is the own address where IFA_ADDRESS is the far end's. */
 function readAddress(message: Buffer, byIndex: Map<number, Uint8Array[]>): void {
-  const family = message.readUInt8(0);
   const index = message.readUInt32LE(4);
-  let found: Buffer | undefined;
-  for (let at = IFADDRMSG_BYTES; at + ATTRIBUTE_BYTES <= message.length; ) {
-    const bytes = message.readUInt16LE(at);
-    if (bytes < ATTRIBUTE_BYTES) break;
-    const type = message.readUInt16LE(at + 2);
-    const value = message.subarray(at + ATTRIBUTE_BYTES, at + bytes);
-    if (type === IFA_LOCAL || (type === IFA_ADDRESS && found === undefined)) found = value;
-    at += aligned(bytes);
-  }
-  const address = found && sixteenBytes(family, found);
+  const attributes = netlinkAttributes(message.subarray(IFADDRMSG_BYTES));
+  const found = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
+  const address = found && sixteenBytes(message.readUInt8(0), found);
   if (address === undefined) return;
   const addresses = byIndex.get(index) ?? [];
   byIndex.set(index, addresses);
