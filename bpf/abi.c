@@ -17,6 +17,8 @@ struct abi {
 	enum shed shed;
 	enum session_flag session_flag;
 	enum change_kind change_kind;
+	enum latency_kind latency_kind;
+	enum latency_scale latency_scale;
 
 	struct wire_header wire_header;
 	struct lookup_request lookup_request;
@@ -42,6 +44,7 @@ struct abi {
 	struct apply_result apply_result;
 	struct table_counts table_counts;
 	struct verdict_counts verdict_counts;
+	struct latencies latencies;
 	struct skew_budget skew_budget;
 };
 

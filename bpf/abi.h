@@ -218,7 +218,8 @@ struct settings {
 	__u32 newest_generation;
 	__u32 newest_denied_generation;
 	__u32 newest_facts_generation;
-	__u32 zero;
+	/* Of so many packets one is timed, by chance; 0 = none. */
+	__u32 timed_one_in;
 };
 
 enum suite {
@@ -414,6 +415,41 @@ struct table_counts {
 /* Map `verdict_counts`, per CPU, in cache lines of its own. */
 struct verdict_counts {
 	__u64 packets[VERDICT_COUNT];
+	/* Monotonic ns at which this packet came, if it is timed; 0 = it isn't. Beside the counts, since they are at
+	 * hand. */
+	__u64 began_ns;
+	/* Packets until the next one that is timed. */
+	__u32 until_timed;
+	__u32 zero;
+};
+
+/* Which times are counted together: those of a reply's status, and batches, whatever their entries say. */
+enum latency_kind {
+	LATENCY_FOUND = STATUS_FOUND,
+	LATENCY_NOT_FOUND = STATUS_NOT_FOUND,
+	LATENCY_CLOCK_SKEW = STATUS_CLOCK_SKEW,
+	LATENCY_NOT_READY = STATUS_NOT_READY,
+	LATENCY_DENIED = STATUS_DENIED,
+	LATENCY_BATCH = 5,
+
+	LATENCY_KINDS = 6,
+};
+
+/*
+ * Buckets of times: the first up to 2^FIRST_BITS ns, then each doubling up to 2^LAST_BITS in PARTS equal parts, the
+ * last for all that took longer. Upper bounds belong to their bucket.
+ */
+enum latency_scale {
+	LATENCY_FIRST_BITS = 6,
+	LATENCY_LAST_BITS = 20,
+	LATENCY_PARTS_BITS = 2,
+	LATENCY_BUCKETS = 58,
+};
+
+/* Map `latencies`, per CPU, by enum latency_kind: how long timed packets took, from the program's entry to its end. */
+struct latencies {
+	__u64 sum_ns;
+	__u64 packets[LATENCY_BUCKETS];
 };
 
 /* Map `skew_budget`, per CPU: what is spent of this second's budget. */

@@ -15,6 +15,7 @@
 #include "reply.h"
 #include "request.h"
 #include "seal.h"
+#include "timing.h"
 
 enum {
 	AGE_NEVER = 0xffffffff,
@@ -209,13 +210,19 @@ inlined int action_of(enum verdict verdict)
 SEC("xdp")
 int gateway(struct xdp_md *ctx)
 {
-	enum verdict verdict = answer(ctx);
 	struct verdict_counts *counts;
+	enum verdict verdict;
 	__u32 zero = 0;
 
 	counts = bpf_map_lookup_elem(&verdict_counts, &zero);
-	if (counts && verdict < VERDICT_COUNT)
+	if (!counts)
+		return XDP_ABORTED;
+	begin_timing(counts);
+	verdict = answer(ctx);
+	if (verdict < VERDICT_COUNT)
 		counts->packets[verdict]++;
+	if (counts->began_ns)
+		end_timing(counts, verdict);
 	return action_of(verdict);
 }
 

@@ -152,6 +152,14 @@ struct {
 	__type(value, struct verdict_counts);
 } verdict_counts SEC(".maps");
 
+/* How long answers take, by enum latency_kind, counted by each CPU for itself. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LATENCY_KINDS);
+	__type(key, __u32);
+	__type(value, struct latencies);
+} latencies SEC(".maps");
+
 /* How many requests outside the skew each CPU has looked at in this second. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -1,7 +1,7 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = '80b35f7fe1b0';
+export const ABI_HASH = '183bbccc0174';
 
 /** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
 export const SHARED_HASH = 'ffe37619d0c7';
@@ -131,6 +131,27 @@ export const ChangeKind = {
   DELETE_FACT: 7,
 } as const;
 export type ChangeKind = (typeof ChangeKind)[keyof typeof ChangeKind];
+
+/** enum latency_kind */
+export const LatencyKind = {
+  FOUND: 0,
+  NOT_FOUND: 1,
+  CLOCK_SKEW: 2,
+  NOT_READY: 3,
+  DENIED: 4,
+  BATCH: 5,
+  KINDS: 6,
+} as const;
+export type LatencyKind = (typeof LatencyKind)[keyof typeof LatencyKind];
+
+/** enum latency_scale */
+export const LatencyScale = {
+  FIRST_BITS: 6,
+  LAST_BITS: 20,
+  PARTS_BITS: 2,
+  BUCKETS: 58,
+} as const;
+export type LatencyScale = (typeof LatencyScale)[keyof typeof LatencyScale];
 
 /** struct wire_header, 24 bytes */
 export interface WireHeader {
@@ -430,7 +451,7 @@ export interface Settings {
   newestGeneration: number;
   newestDeniedGeneration: number;
   newestFactsGeneration: number;
-  zero: number;
+  timedOneIn: number;
 }
 
 export const settingsLayout = {
@@ -450,7 +471,7 @@ export const settingsLayout = {
     newestGeneration: 56,
     newestDeniedGeneration: 60,
     newestFactsGeneration: 64,
-    zero: 68,
+    timedOneIn: 68,
   },
 } as const;
 
@@ -470,7 +491,7 @@ export function readSettings(view: DataView, at = 0): Settings {
     newestGeneration: view.getUint32(at + 56, true),
     newestDeniedGeneration: view.getUint32(at + 60, true),
     newestFactsGeneration: view.getUint32(at + 64, true),
-    zero: view.getUint32(at + 68, true),
+    timedOneIn: view.getUint32(at + 68, true),
   };
 }
 
@@ -489,7 +510,7 @@ export function writeSettings(view: DataView, at: number, value: Settings): void
   view.setUint32(at + 56, value.newestGeneration, true);
   view.setUint32(at + 60, value.newestDeniedGeneration, true);
   view.setUint32(at + 64, value.newestFactsGeneration, true);
-  view.setUint32(at + 68, value.zero, true);
+  view.setUint32(at + 68, value.timedOneIn, true);
 }
 
 /** struct key, 104 bytes */
@@ -1000,26 +1021,64 @@ export function writeTableCounts(view: DataView, at: number, value: TableCounts)
   view.setBigUint64(at + 40, value.factsRefused, true);
 }
 
-/** struct verdict_counts, 176 bytes */
+/** struct verdict_counts, 192 bytes */
 export interface VerdictCounts {
   packets: bigint[];
+  beganNs: bigint;
+  untilTimed: number;
+  zero: number;
 }
 
 export const verdictCountsLayout = {
-  size: 176,
+  size: 192,
   offset: {
     packets: 0,
+    beganNs: 176,
+    untilTimed: 184,
+    zero: 188,
   },
 } as const;
 
 export function readVerdictCounts(view: DataView, at = 0): VerdictCounts {
   return {
     packets: Array.from({ length: 22 }, (_, i) => view.getBigUint64(at + 8 * i, true)),
+    beganNs: view.getBigUint64(at + 176, true),
+    untilTimed: view.getUint32(at + 184, true),
+    zero: view.getUint32(at + 188, true),
   };
 }
 
 export function writeVerdictCounts(view: DataView, at: number, value: VerdictCounts): void {
   for (let i = 0; i < 22; i++) view.setBigUint64(at + 8 * i, value.packets[i] as bigint, true);
+  view.setBigUint64(at + 176, value.beganNs, true);
+  view.setUint32(at + 184, value.untilTimed, true);
+  view.setUint32(at + 188, value.zero, true);
+}
+
+/** struct latencies, 472 bytes */
+export interface Latencies {
+  sumNs: bigint;
+  packets: bigint[];
+}
+
+export const latenciesLayout = {
+  size: 472,
+  offset: {
+    sumNs: 0,
+    packets: 8,
+  },
+} as const;
+
+export function readLatencies(view: DataView, at = 0): Latencies {
+  return {
+    sumNs: view.getBigUint64(at, true),
+    packets: Array.from({ length: 58 }, (_, i) => view.getBigUint64(at + 8 + 8 * i, true)),
+  };
+}
+
+export function writeLatencies(view: DataView, at: number, value: Latencies): void {
+  view.setBigUint64(at, value.sumNs, true);
+  for (let i = 0; i < 58; i++) view.setBigUint64(at + 8 + 8 * i, value.packets[i] as bigint, true);
 }
 
 /** struct skew_budget, 16 bytes */

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Datapath, detachAll } from '../../src/gateway/kernel/datapath.ts';
 import { attachXdp, openPin, runOnPacket, type XdpMode } from '../../src/gateway/kernel/libbpf.ts';
 import { interfaceIndex } from '../../src/gateway/kernel/libc.ts';
+import { TIMED_ONE_IN } from '../../src/gateway/kernel/settings.ts';
 import { kernelKey } from '../../src/gateway/kernel-keys.ts';
 import type { FrameSet } from './frames.ts';
 import { type BenchKey, backendOf, backends, PORT, RECORD_VERSION, sessionHex } from './world.ts';
@@ -64,6 +65,7 @@ export class BenchGateway {
     settings.staleAfterMs = SKEW_MS;
     settings.maxSkewMs = SKEW_MS;
     settings.skewBudget = SKEW_BUDGET;
+    settings.timedOneIn = TIMED_ONE_IN;
     this.datapath.setAddresses(order.addresses);
     for (const { key } of order.keys) this.datapath.putKey(key.id, kernelKey(key));
     table.setBackends(backends(order.backends));

@@ -23,6 +23,7 @@ import { Datapath } from './kernel/datapath.ts';
 import { coarseClockStepMs, interfaceAddresses, interfaceIndex } from './kernel/libc.ts';
 import type { AttachRequest } from './kernel/links.ts';
 import { giveBackProgramPages } from './kernel/resident-memory.ts';
+import { TIMED_ONE_IN } from './kernel/settings.ts';
 import { Keys, readKeys } from './keys.ts';
 import { runUntilEnded, type Stop } from './lifecycle.ts';
 import type { Logger } from './log.ts';
@@ -180,6 +181,7 @@ function configure(kernel: Datapath, { listen }: Config): void {
   settings.maxSkewMs = listen.maxSkewMs;
   settings.staleAfterMs = listen.staleAfterMs;
   settings.skewBudget = SKEW_BUDGET;
+  settings.timedOneIn = TIMED_ONE_IN;
   settings.port = listen.port;
 }
 

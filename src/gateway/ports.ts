@@ -2,7 +2,7 @@
  * What the gateway's parts need of each other, as interfaces: the kernel side (src/gateway/kernel) and the daemon
  * (daemon.ts) implement them, and tests put their own behind them. May be imported by src/gateway only.
  */
-import type { Key as KernelKey, Verdict } from '../abi.ts';
+import type { Key as KernelKey, LatencyKind, Verdict } from '../abi.ts';
 import type { KeyFields } from '../auth/keyring.ts';
 import type { BackendPatch } from '../sync/redis/functions.ts';
 import type { SyncState, SyncStatus } from '../sync/status.ts';
@@ -79,6 +79,26 @@ export interface SyncView {
   readonly resyncsFailed: number;
 }
 
+/** How long answers of one kind took in the kernel, from the program's entry to its end: packets that were timed, since the maps were made. */
+export interface LatencyCounts {
+  readonly count: number;
+  readonly sumNs: number;
+  /** Half of them took no longer, and 99 of 100; null where none was timed. Within a bucket they count as evenly spread. */
+  readonly p50Ns: number | null;
+  readonly p99Ns: number | null;
+  /** Upper bound, which is included, and how many are in this bucket and in none before; empty ones are left out. Null = longer than all bounds. */
+  readonly buckets: readonly (readonly [leNs: number | null, count: number])[];
+}
+
+export type LatencyName = Exclude<keyof typeof LatencyKind, 'KINDS'>;
+
+export interface LatencyStatus {
+  /** Of so many packets one is timed; 0 = none. */
+  readonly sampledOneIn: number;
+  /** By the reply's status; a batch counts once, as BATCH, whatever its entries say. */
+  readonly byStatus: Readonly<Record<LatencyName, LatencyCounts>>;
+}
+
 export interface Status {
   readonly version: string;
   readonly pid: number;
@@ -105,6 +125,7 @@ export interface Status {
   readonly keys: readonly KeyInfo[];
   /** Packets by verdict since the maps were made. */
   readonly packets: Readonly<Record<VerdictName, number>>;
+  readonly latency: LatencyStatus;
 }
 
 /** A backend as `gateway:backends` has it. */

@@ -9,6 +9,8 @@ import { AnswerRates, type ReadAnswers } from './answer-rates.ts';
 import type { Config } from './config.ts';
 import { deniedUntil } from './denied-until.ts';
 import type { Events } from './events.ts';
+import type { Latencies } from './kernel/latencies.ts';
+import { latencyStatus } from './latency-status.ts';
 import type {
   BackendRecord,
   BackendViews,
@@ -36,7 +38,7 @@ const SEQUENCE_BITS = 20n;
 /** What is read of the kernel side. */
 export interface KernelView {
   readonly capacity: number;
-  readonly settings: { readonly generation: number; readonly inStepMs: number };
+  readonly settings: { readonly generation: number; readonly inStepMs: number; readonly timedOneIn: number };
   readonly table: {
     readonly entries: number;
     readonly refused: number;
@@ -50,6 +52,7 @@ export interface KernelView {
   readonly backendAnswers: ReadAnswers;
   interfaces(names: readonly string[]): InterfaceStatus[];
   verdictCounts(): Record<VerdictName, number>;
+  latencies(): Latencies;
 }
 
 export interface GatewayParts {
@@ -98,6 +101,7 @@ export class RunningGateway implements Gateway {
       sync: view,
       keys: this.keys(),
       packets: kernel.verdictCounts(),
+      latency: latencyStatus(kernel.settings.timedOneIn, kernel.latencies()),
     };
   }
 

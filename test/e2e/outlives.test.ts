@@ -117,11 +117,11 @@ describe('no lookup is lost or wrong', () => {
   });
 
   test('in an upgrade to a program of other code, and back', async () => {
-    const from = 'enum verdict verdict = answer(ctx);\n\tstruct verdict_counts *counts;';
+    const from = 'verdict = answer(ctx);\n\tif (verdict < VERDICT_COUNT)';
     const version = otherVersion({
       file: 'gateway.bpf.c',
       from,
-      to: `${from}\n\t__u64 now_ns = bpf_ktime_get_ns();\n\n\topaque(now_ns);`,
+      to: `(void)bpf_ktime_get_ns();\n\t${from}`,
     });
     const before = mapDirectories();
     await losesNothing(async () => {

@@ -276,6 +276,7 @@ static void world_set(uint8_t differences)
 		.backends_half = !!(differences & WORLD_OTHER_HALF),
 		.denied_generation = WORLD_GENERATION,
 		.facts_generation = WORLD_GENERATION,
+		.timed_one_in = 1,
 	};
 	struct table_counts held = { .denied = 4 };
 	struct wall_clock clock = { .offset_ms = WORLD_NOW_MS - WORLD_MONOTONIC_MS };

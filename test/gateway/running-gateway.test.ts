@@ -8,7 +8,7 @@ import { RunningGateway } from '../../src/gateway/running-gateway.ts';
 import { VERSION } from '../../src/gateway/version.ts';
 import type { Runtime } from '../../src/sync/runtime.ts';
 import type { SyncStatus } from '../../src/sync/status.ts';
-import { FAKE_KEY, FakeDirectory, fakeStatus, zeroCounts } from './control/fake-gateway.ts';
+import { FAKE_KEY, FakeDirectory, fakeLatencies, fakeStatus, zeroCounts } from './control/fake-gateway.ts';
 
 const WAIT = { timeout: 60_000 };
 const NOW_MS = 1_800_000_000_000;
@@ -47,7 +47,7 @@ const session: Session = {
   check: 0n,
 };
 
-let settings: { generation: number; inStepMs: number };
+let settings: { generation: number; inStepMs: number; timedOneIn: number };
 let held: Session | undefined;
 let hashes: Uint8Array[];
 let counted: Uint32Array | undefined;
@@ -60,7 +60,7 @@ let gateway: RunningGateway;
 let events: Events;
 
 beforeEach(() => {
-  settings = { generation: 3, inStepMs: 4_000 };
+  settings = { generation: 3, inStepMs: 4_000, timedOneIn: 64 };
   held = session;
   hashes = [];
   counted = undefined;
@@ -103,6 +103,7 @@ beforeEach(() => {
       backendAnswers: (ids) => answers && ids.map((id) => answers?.[id] ?? 0),
       interfaces: (names) => names.map((name) => ({ name, mode: 'native' })),
       verdictCounts: () => ({ ...zeroCounts(), REPLY_FOUND: 42, DROP_TAG: 2 }),
+      latencies: fakeLatencies,
     },
     sync,
     events,

@@ -2,7 +2,7 @@
  * `gateway status`. May be imported by src/gateway only.
  */
 import type { Command } from 'commander';
-import type { Status } from '../ports.ts';
+import type { LatencyCounts, Status } from '../ports.ts';
 import { type ConfigOption, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
 import { duration, number, printable, table } from './text.ts';
 
@@ -13,7 +13,8 @@ export function addStatus(program: Command): void {
       'after',
       `
 In JSON, "ready" is true once this daemon's own first load is in, "ageMs" says how long ago the sessions were last known to be in
-step with Redis (null = never), and "packets" has every verdict with the number of packets it was given.
+step with Redis (null = never), and "packets" has every verdict with the number of packets it was given. "latency" says how long
+answers took in the kernel, by status, of the packets that were timed: one in "sampledOneIn", since the maps were made.
 
 Example: gateway status --json | jq .packets`,
     )
@@ -58,6 +59,8 @@ export function statusText(status: Status, nowMs: number): string {
       'problems',
       `${problems.map(([kind, count]) => `${kind} ${number(count)}`).join(', ')}, since the start`,
     ]);
+  const timed = Object.entries(status.latency.byStatus).filter(([, { count }]) => count > 0);
+  if (timed.length > 0) rows.push(['takes', timed.map(([name, counts]) => latencyText(name, counts)).join(', ')]);
   const packets = counted(status.packets);
   const packetText =
     packets.length === 0
@@ -75,6 +78,10 @@ function readyText({ ready, ageMs, sync: { state } }: Status): string {
 
 function counted(counts: Readonly<Record<string, number>>): [string, number][] {
   return Object.entries(counts).filter(([, count]) => count > 0);
+}
+
+function latencyText(name: string, { p50Ns, p99Ns }: LatencyCounts): string {
+  return `${name} ${number(p50Ns ?? 0)} ns (99 %: ${number(p99Ns ?? 0)} ns)`;
 }
 
 function sessionsText({ sessions, capacity, refused }: Status): string {

@@ -79,6 +79,21 @@ const sync = object({
   resyncsFailed: count,
 });
 
+/** A bucket: its upper bound, null for none, and how many are in it. */
+const bucket = { type: 'array', items: orNull(count), minItems: 2, maxItems: 2 } as const;
+const latencyCounts = object({
+  count,
+  sumNs: count,
+  p50Ns: orNull(count),
+  p99Ns: orNull(count),
+  buckets: listOf(bucket),
+});
+
+export const latency = object({
+  sampledOneIn: count,
+  byStatus: { type: 'object', additionalProperties: latencyCounts },
+});
+
 export const status = object({
   version: text,
   pid: count,
@@ -97,6 +112,7 @@ export const status = object({
   sync,
   keys: listOf(key),
   packets: counts,
+  latency,
 });
 
 const backendFields = {

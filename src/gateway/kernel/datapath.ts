@@ -17,6 +17,7 @@ import {
   writeKey,
 } from '../../abi.ts';
 import { EarlierShared } from './earlier-shared.ts';
+import { type Latencies, readLatencies } from './latencies.ts';
 import { BpfObject, mapDelete, mapKeys, mapLookup, mapUpdate, pin, possibleCpus } from './libbpf.ts';
 import { AttachError, type AttachEvents, type AttachedInterface, type AttachRequest, indexOf, Links } from './links.ts';
 import { adoptMaps } from './map-adoption.ts';
@@ -43,6 +44,7 @@ const OWN_MAPS = [
   'changes',
   'table_counts',
   'verdict_counts',
+  'latencies',
   'skew_budget',
 ] as const;
 type MapName = (typeof SHARED_MAPS)[number] | (typeof OWN_MAPS)[number];
@@ -344,6 +346,11 @@ export class Datapath {
       counts[name] = sum;
     }
     return counts as Record<VerdictName, number>;
+  }
+
+  /** How long timed packets took since the maps were made, over all CPUs. */
+  latencies(): Latencies {
+    return readLatencies(this.#fd('latencies'), this.#cpus);
   }
 
   /** How often each of these backends was named in an answer since the maps were made, over all CPUs. */

@@ -1,6 +1,8 @@
 /** A gateway behind the control API's port that holds everything in memory. */
-import { Verdict } from '../../../src/abi.ts';
+import { LatencyKind, LatencyScale, Verdict } from '../../../src/abi.ts';
 import { failure } from '../../../src/gateway/errors.ts';
+import { LATENCY_BOUNDS_NS, type Latencies } from '../../../src/gateway/kernel/latencies.ts';
+import { latencyStatus } from '../../../src/gateway/latency-status.ts';
 import type {
   BackendRecord,
   Directory,
@@ -30,6 +32,22 @@ export const FAKE_USE = { share: 0.25, sessions: 1_234, lookupsPerSecond: null }
 export function zeroCounts(): Record<VerdictName, number> {
   const names = Object.keys(Verdict).filter((name) => name !== 'COUNT');
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<VerdictName, number>;
+}
+
+/** One FOUND of 600 ns, another of 2 ms. */
+export function fakeLatencies(): Latencies {
+  const names = Object.keys(LatencyKind).filter((name) => name !== 'KINDS');
+  const none = { sumNs: 0, packets: new Array<number>(LatencyScale.BUCKETS).fill(0) };
+  const found = none.packets.slice();
+  found[latencyBucketOf(600)] = 1;
+  found[LatencyScale.BUCKETS - 1] = 1;
+  const all = Object.fromEntries(names.map((name) => [name, none]));
+  return { ...all, FOUND: { sumNs: 2_000_600, packets: found } } as unknown as Latencies;
+}
+
+/** As the program has it (bpf/latency.h). */
+function latencyBucketOf(ns: number): number {
+  return LATENCY_BOUNDS_NS.findIndex((boundNs) => ns <= boundNs);
 }
 
 export function fakeStatus(): Status {
@@ -79,6 +97,7 @@ export function fakeStatus(): Status {
     },
     keys: [FAKE_KEY],
     packets: { ...zeroCounts(), REPLY_FOUND: 42, DROP_TAG: 2 },
+    latency: latencyStatus(64, fakeLatencies()),
   };
 }
 

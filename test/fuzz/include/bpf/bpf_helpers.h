@@ -23,6 +23,7 @@ long host_map_update(struct host_map *map, const void *key, const void *value, _
 long host_map_delete(struct host_map *map, const void *key);
 long host_map_each(struct host_map *map, long (*callback)(void *, const void *, void *, void *), void *context);
 __u64 host_coarse_ns(void);
+__u32 host_random(void);
 
 #define HOST_MAP(map)                                                                                                  \
 	host_map_of(map, sizeof(*(map)->type) / sizeof(int), sizeof(*(map)->max_entries) / sizeof(int),                \
@@ -34,5 +35,7 @@ __u64 host_coarse_ns(void);
 #define bpf_for_each_map_elem(map, callback, context, flags)                                                           \
 	host_map_each(HOST_MAP(map), (long (*)(void *, const void *, void *, void *))(callback), context)
 #define bpf_ktime_get_coarse_ns() host_coarse_ns()
+#define bpf_ktime_get_ns() host_coarse_ns()
+#define bpf_get_prandom_u32() host_random()
 
 #endif
