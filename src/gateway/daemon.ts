@@ -6,7 +6,6 @@
  * Parts are started in this order and stopped in the other one, all at the word of one AbortController. What the kernel
  * answers does not depend on any of it.
  */
-import { fileURLToPath } from 'node:url';
 import type { Keyring } from '../auth/keyring.ts';
 import type { Log } from '../sync/log.ts';
 import { systemRuntime } from '../sync/runtime.ts';
@@ -28,13 +27,13 @@ import { Keys, readKeys } from './keys.ts';
 import { runUntilEnded, type Stop } from './lifecycle.ts';
 import type { Logger } from './log.ts';
 import { ObservedTable } from './observed-table.ts';
+import { GATEWAY_OBJECT } from './package-files.ts';
 import type { KeyReload } from './ports.ts';
 import { redisAccess } from './redis-access.ts';
 import { RunningGateway } from './running-gateway.ts';
 import { Upkeep } from './upkeep.ts';
 import { VERSION } from './version.ts';
 
-const OBJECT = fileURLToPath(new URL('../../build/gateway.bpf.o', import.meta.url));
 /** Requests outside the skew that are looked at, a second and CPU (docs/protocol.md, step 6). */
 const SKEW_BUDGET = 1_000;
 /** One of the wall clock's, one of the program's, and half of one that the offset is rounded by. */
@@ -153,7 +152,7 @@ function startKernel({ listen, pins, sessions }: Config, log: Logger): Datapath 
     return new Datapath({
       pins,
       capacity: sessions.capacity,
-      object: OBJECT,
+      object: GATEWAY_OBJECT,
       attach: attachRequest(listen.attach),
       events: {
         generic: (name, reason) => {

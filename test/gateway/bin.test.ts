@@ -86,16 +86,22 @@ describe('finds a Node.js', () => {
     expect(result).toMatchObject({ status: 1, stdout: '' });
     expect(result.stderr).toContain(`gateway: found ${found}`);
     expect(result.stderr).toContain('needed is Node.js 22.18 or newer');
-    expect(result.stderr).toContain(`${join(folder, 'package')}/scripts/ready`);
+    expect(result.stderr).toMatch(/: install one\n$/);
     expect(result.stderr.trim().split('\n')).toHaveLength(1);
+
+    const ready = join(folder, 'package', 'scripts', 'ready');
+    script(ready, '');
+    expect((await gateway(['status'], { executable, env })).stderr).toContain(`: install one, or run ${ready}\n`);
   });
 
-  test('what set-up has put beside the project goes first, unasked', async () => {
+  test('what set-up or the Debian package has put beside it goes first, unasked', async () => {
     const { executable, env } = fakePackage('echo v99.0.0');
     script(join(folder, 'package', '.tools', 'node_modules', '.bin', 'node'), 'echo beside "$@"');
     expect((await gateway([], { executable, env })).stdout).toMatch(/^beside .*main\.ts\n$/);
     script(join(folder, 'package', '.tools', 'node'), 'echo ready "$@"');
     expect((await gateway([], { executable, env })).stdout).toMatch(/^ready /);
+    script(join(folder, 'package', 'runtime', 'node'), 'echo packaged "$@"');
+    expect((await gateway([], { executable, env })).stdout).toMatch(/^packaged /);
   });
 
   test('a published package runs what its sources were compiled to', async () => {

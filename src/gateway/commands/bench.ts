@@ -4,11 +4,9 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { failure } from '../errors.ts';
-
-const path = (relative: string): string => fileURLToPath(new URL(`../../../${relative}`, import.meta.url));
+import { packageFile } from '../package-files.ts';
 
 export function addBench(program: Command): void {
   program
@@ -23,12 +21,12 @@ export function addBench(program: Command): void {
     .allowUnknownOption()
     .addHelpText('after', '\nNeeds root and two CPUs. Touches no network of yours.\n\nExample: gateway bench --quick')
     .action((args: string[]) => {
-      const bench = path('bench/main.ts');
+      const bench = packageFile('bench/main.ts');
       if (!existsSync(bench)) throw failure('BENCH_NOT_HERE', { looked: bench });
       // The bounds on memory that bin/gateway sets are the daemon's.
       const { MALLOC_ARENA_MAX: _, ...env } = process.env;
       const run = (command: string, ...rest: string[]): number =>
         spawnSync(command, rest, { stdio: 'inherit', env }).status ?? 1;
-      process.exitCode = run(path('scripts/ready')) || run(process.execPath, bench, ...args);
+      process.exitCode = run(packageFile('scripts/ready')) || run(process.execPath, bench, ...args);
     });
 }

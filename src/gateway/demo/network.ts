@@ -4,11 +4,9 @@
  */
 import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { attachXdp, BpfObject } from '../kernel/libbpf.ts';
 import { enterNetworkNamespace, interfaceIndex } from '../kernel/libc.ts';
-
-const PASS_OBJECT = fileURLToPath(new URL('../../../build/pass.bpf.o', import.meta.url));
+import { PASS_OBJECT } from '../package-files.ts';
 
 export const GATEWAY_IPV4 = '10.99.0.2';
 export const GATEWAY_IPV6 = 'fd99::2';

@@ -8,15 +8,14 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Key, type KeyFields } from '../../auth/keyring.ts';
 import { askDaemon } from '../control/client.ts';
 import { detachAll } from '../kernel/datapath.ts';
+import { GATEWAY_COMMAND } from '../package-files.ts';
 import { TwoHosts } from './network.ts';
 import { endProcess, RedisServer } from './redis-server.ts';
 
-const GATEWAY = fileURLToPath(new URL('../../../bin/gateway', import.meta.url));
 const REDIS_PORT = 6379;
 const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 5_000;
@@ -134,7 +133,7 @@ export class Stage {
   /** Starts the daemon; the promise settles when its first load is in, or it has ended, or that takes too long. */
   async startGateway(): Promise<void> {
     const log = fs.openSync(this.logFile, 'a');
-    const child = this.network.spawn(this.#options.command ?? GATEWAY, ['run', '-c', this.configFile], {
+    const child = this.network.spawn(this.#options.command ?? GATEWAY_COMMAND, ['run', '-c', this.configFile], {
       stdio: ['ignore', log, log],
     });
     fs.closeSync(log);
@@ -181,7 +180,7 @@ export class Stage {
   async command(...args: string[]): Promise<CommandResult> {
     const nsenter = [
       `--net=/run/netns/${this.network.gatewayNamespace}`,
-      this.#options.command ?? GATEWAY,
+      this.#options.command ?? GATEWAY_COMMAND,
       ...args,
       '-c',
       this.configFile,
