@@ -31,6 +31,7 @@ import { GATEWAY_OBJECT } from './package-files.ts';
 import type { KeyReload } from './ports.ts';
 import { redisAccess } from './redis-access.ts';
 import { RunningGateway } from './running-gateway.ts';
+import { ServiceManager } from './service-manager.ts';
 import { Upkeep } from './upkeep.ts';
 import { VERSION } from './version.ts';
 
@@ -52,12 +53,14 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   const { listen } = config;
   log.info({ version: VERSION, config: config.file }, 'starting');
   if (listen.allow.length === 0) log.warn('listen.allow is empty: anyone who reaches the interfaces may ask');
+  const manager = new ServiceManager(process.env, systemRuntime, log);
   let reload: (() => KeyReload) | undefined;
   // From the beginning: a hang-up that nobody listens for ends the process.
   let isHungUp = false;
   const onHangup = () => {
-    if (reload === undefined) isHungUp = true;
-    else reloadOnHangup(reload, log);
+    const again = reload;
+    if (again === undefined) isHungUp = true;
+    else manager.around(() => reloadOnHangup(again, log));
   };
   process.on('SIGHUP', onHangup);
   stops.push(() => void process.off('SIGHUP', onHangup));
@@ -144,6 +147,8 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   );
   stops.push(() => kernel.sweeper.stop());
   giveBackProgramPages();
+  manager.ready(() => sync.status().state);
+  stops.push(() => manager.stopping());
   log.info({ socket: config.control.socket, pins: config.pins, adopted: kernel.adopted }, 'started');
 }
 

@@ -1,6 +1,6 @@
 /**
  * The few calls of the C library that Node.js has no way to: shared memory of maps, locks, network
- * namespaces and the interfaces of one.
+ * namespaces and the interfaces of one, datagrams to a Unix socket.
  */
 import * as fs from 'node:fs';
 import { getSystemErrorName } from 'node:util';
@@ -18,6 +18,7 @@ const c = {
   setns: lib.func('int setns(int fd, int type)'),
   socket: lib.func('int socket(int domain, int type, int protocol)'),
   send: lib.func('long send(int socket, void *bytes, size_t size, int flags)'),
+  sendto: lib.func('long sendto(int socket, void *bytes, size_t size, int flags, void *address, uint32_t addressSize)'),
   recv: lib.func('long recv(int socket, void *bytes, size_t size, int flags)'),
   adjtimex: lib.func('int adjtimex(void *timex)'),
   clockGetres: lib.func('int clock_getres(int clock, void *resolution)'),
@@ -91,6 +92,35 @@ export function tryLock(fd: number): boolean {
 export function enterNetworkNamespace(fd: number): void {
   const CLONE_NEWNET = 0x40000000;
   if ((c.setns(fd, CLONE_NEWNET) as number) !== 0) throw failed('enter a network namespace');
+}
+
+/**
+ * Sends one datagram to a Unix socket, without waiting for room there.
+ * @param name a path, or an abstract name that begins with "@" (unix(7)); at most 107 bytes
+ */
+export function sendToUnixSocket(name: string, text: string): void {
+  const AF_UNIX = 1;
+  const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+  const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
+  /** Size of sun_path, less the zero at its end. */
+  const NAME_MAX_BYTES = 107;
+  const path = Buffer.from(name);
+  if (path.length > NAME_MAX_BYTES)
+    throw new RangeError(`found a name of ${path.length} bytes, allowed: ${NAME_MAX_BYTES}`);
+  if (name.startsWith('@')) path[0] = 0;
+  const family = Buffer.alloc(2);
+  family.writeUInt16LE(AF_UNIX);
+  // An abstract name ends with the address, a path with a zero.
+  const address = Buffer.concat(path[0] === 0 ? [family, path] : [family, path, Buffer.alloc(1)]);
+  const socket = c.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0) as number;
+  if (socket < 0) throw failed('make a socket');
+  try {
+    const bytes = Buffer.from(text);
+    const sent = Number(c.sendto(socket, bytes, bytes.length, MSG_DONTWAIT_NOSIGNAL, address, address.length));
+    if (sent !== bytes.length) throw failed('send a datagram');
+  } finally {
+    fs.closeSync(socket);
+  }
 }
 
 /** By how much the clock that the program reads, CLOCK_MONOTONIC_COARSE, moves at a time, in ms rounded up: 1 to 10 (1000 / HZ). */
