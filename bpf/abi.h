@@ -220,6 +220,9 @@ struct settings {
 	__u32 newest_facts_generation;
 	/* Of so many packets one is timed, by chance; 0 = none. */
 	__u32 timed_one_in;
+	/* Lines of map `session_copies`. */
+	__u32 copy_lines;
+	__u32 zero;
 };
 
 enum suite {
@@ -308,6 +311,18 @@ struct session {
 	__u16 flags;
 	/* A sum over the key and all of the above: a copy that mixes two records does not match it. */
 	__u64 check;
+};
+
+enum copies {
+	COPIES_IN_A_LINE = 2,
+};
+
+/*
+ * Map `session_copies`: copies of records, in the line that their session's hash names (copies.h). Nothing is told of
+ * whose a copy is; its check tells, which fits no other session.
+ */
+struct session_copies {
+	struct session ways[COPIES_IN_A_LINE];
 };
 
 enum session_flag {

@@ -16,8 +16,8 @@ inlined void write_denied(volatile struct denied *to, const struct denied *from)
 	to->check = from->check;
 }
 
-inlined void apply_deny(const struct change *change, struct under_way *written, struct table_counts *counts,
-			struct apply_result *result)
+inlined void apply_deny(const struct settings *setting, const struct change *change, struct under_way *written,
+			struct table_counts *counts, struct apply_result *result)
 {
 	struct denied *held = bpf_map_lookup_elem(&denied, change->hash);
 	struct denied revocation = {
@@ -40,11 +40,11 @@ inlined void apply_deny(const struct change *change, struct under_way *written, 
 	}
 	counts->denied++;
 	result->denied++;
-	flag_session(change->hash, SESSION_DENIED, written);
+	flag_session(setting, change->hash, SESSION_DENIED, written);
 }
 
-inlined void apply_allow(const struct change *change, struct under_way *written, struct table_counts *counts,
-			 struct apply_result *result)
+inlined void apply_allow(const struct settings *setting, const struct change *change, struct under_way *written,
+			 struct table_counts *counts, struct apply_result *result)
 {
 	const struct denied *held = bpf_map_lookup_elem(&denied, change->hash);
 
@@ -58,7 +58,7 @@ inlined void apply_allow(const struct change *change, struct under_way *written,
 		return;
 	counts->denied--;
 	result->allowed++;
-	flag_session(change->hash, 0, written);
+	flag_session(setting, change->hash, 0, written);
 }
 
 #endif

@@ -36,8 +36,48 @@ inlined __u16 session_flags(const __u8 hash[16], const struct table_counts *coun
 	return counts->denied && bpf_map_lookup_elem(&denied, hash) ? SESSION_DENIED : 0;
 }
 
-inlined void apply_put(const struct change *change, struct under_way *written, const struct table_counts *counts,
-		       struct apply_result *result)
+/* Whether this is a copy of the session's record. Only apply_changes writes them, so it meets none that is half
+ * written. */
+inlined int is_copy_of(const __u8 hash[16], const struct session *copy)
+{
+	return copy->check == session_check(hash, copy->version, copy->expires_ms,
+					    session_rest(copy->generation, copy->backend_id, copy->flags));
+}
+
+inlined int is_empty(const struct session *copy)
+{
+	return !copy->version && !copy->check;
+}
+
+/*
+ * Makes `record` the session's copy, or, where it is none, takes the copy away. To be called after the map has changed.
+ * Of three sessions in a line one is without a copy: the one that was written last in a way that another wants, too.
+ */
+inlined void keep_copy(const struct settings *setting, const __u8 hash[16], const struct session *record)
+{
+	static const struct session none;
+	struct session_copies *line = copies_in_line(setting, hash);
+	struct session *way;
+
+	if (!line)
+		return;
+	if (is_copy_of(hash, &line->ways[0]))
+		way = &line->ways[0];
+	else if (is_copy_of(hash, &line->ways[1]))
+		way = &line->ways[1];
+	else if (!record)
+		return;
+	else if (is_empty(&line->ways[0]))
+		way = &line->ways[0];
+	else if (is_empty(&line->ways[1]))
+		way = &line->ways[1];
+	else
+		way = &line->ways[hash[15] & 1];
+	write_session(way, record ? record : &none);
+}
+
+inlined void apply_put(const struct settings *setting, const struct change *change, struct under_way *written,
+		       const struct table_counts *counts, struct apply_result *result)
 {
 	struct session *held = bpf_map_lookup_elem(&sessions, change->hash);
 	struct session session = {
@@ -56,17 +96,21 @@ inlined void apply_put(const struct change *change, struct under_way *written, c
 	if (held) {
 		write_session(&written->session, &session);
 		write_session(held, &session);
+		keep_copy(setting, change->hash, &session);
 		result->replaced++;
 		return;
 	}
 	((volatile struct session *)&written->session)->check = 0;
-	if (bpf_map_update_elem(&sessions, change->hash, &session, BPF_NOEXIST))
+	if (bpf_map_update_elem(&sessions, change->hash, &session, BPF_NOEXIST)) {
 		result->refused++;
-	else
-		result->inserted++;
+		return;
+	}
+	keep_copy(setting, change->hash, &session);
+	result->inserted++;
 }
 
-inlined void apply_delete(const struct change *change, struct under_way *written, struct apply_result *result)
+inlined void apply_delete(const struct settings *setting, const struct change *change, struct under_way *written,
+			  struct apply_result *result)
 {
 	const struct session *held = bpf_map_lookup_elem(&sessions, change->hash);
 
@@ -75,14 +119,16 @@ inlined void apply_delete(const struct change *change, struct under_way *written
 		return;
 	}
 	((volatile struct session *)&written->session)->check = 0;
-	if (bpf_map_delete_elem(&sessions, change->hash))
+	if (bpf_map_delete_elem(&sessions, change->hash)) {
 		result->skipped++;
-	else
-		result->deleted++;
+		return;
+	}
+	keep_copy(setting, change->hash, NULL);
+	result->deleted++;
 }
 
 /* Makes these the flags of a session, if it is held; all else stays. */
-inlined void flag_session(const __u8 hash[16], __u16 flags, struct under_way *written)
+inlined void flag_session(const struct settings *setting, const __u8 hash[16], __u16 flags, struct under_way *written)
 {
 	struct session *held = bpf_map_lookup_elem(&sessions, hash);
 	struct session session;
@@ -94,6 +140,7 @@ inlined void flag_session(const __u8 hash[16], __u16 flags, struct under_way *wr
 	seal_session(hash, &session);
 	write_session(&written->session, &session);
 	write_session(held, &session);
+	keep_copy(setting, hash, &session);
 }
 
 #endif

@@ -16,6 +16,7 @@ struct bpf_map;
 
 static long apply_one(struct bpf_map *map, __u32 *index, struct change *change, struct apply_result *result)
 {
+	const struct settings *setting;
 	struct table_counts *counts;
 	struct under_way *written;
 	__u32 zero = 0;
@@ -25,21 +26,22 @@ static long apply_one(struct bpf_map *map, __u32 *index, struct change *change, 
 		return 1;
 	written = bpf_map_lookup_elem(&under_way, &zero);
 	counts = bpf_map_lookup_elem(&table_counts, &zero);
-	if (!written || !counts)
+	setting = bpf_map_lookup_elem(&settings, &zero);
+	if (!written || !counts || !setting)
 		return 1;
 	switch (change->kind) {
 	case CHANGE_PUT:
-		apply_put(change, written, counts, result);
+		apply_put(setting, change, written, counts, result);
 		break;
 	case CHANGE_DELETE:
-		apply_delete(change, written, result);
+		apply_delete(setting, change, written, result);
 		break;
 	case CHANGE_DENY:
-		apply_deny(change, written, counts, result);
+		apply_deny(setting, change, written, counts, result);
 		break;
 	case CHANGE_ALLOW:
 	case CHANGE_FORGET_DENIED:
-		apply_allow(change, written, counts, result);
+		apply_allow(setting, change, written, counts, result);
 		break;
 	case CHANGE_PUT_FACT:
 		apply_put_fact(change, written, counts, result);

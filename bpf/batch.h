@@ -40,6 +40,8 @@ __attribute__((noinline)) int answer_batch(const struct settings *setting, struc
 {
 	if (!setting || !scratch)
 		return VERDICT_ABORTED;
+	for (__u64 entry = 0; entry < WIRE_BATCH_MAX && entry < count; entry++)
+		touch_copies(setting, scratch->request.hashes[entry].hash);
 	for (__u64 entry = 0; entry < WIRE_BATCH_MAX && entry < count; entry++) {
 		int verdict = answer_entry(setting, scratch, entry);
 

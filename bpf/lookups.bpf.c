@@ -81,18 +81,20 @@ inlined int is_written(const struct session_key *key, const struct session *copy
 /* reader: 0 or 1, as in `seen` */
 static long look_up_one(struct bpf_map *map, __u32 *index, struct asked *ask, __u32 *reader)
 {
-	__u32 which = *reader, slot = which * ASKED + *index;
+	const struct settings *setting;
+	__u32 zero = 0, which = *reader, slot = which * ASKED + *index;
 	struct session_key key = ask->key;
 	struct session copy;
 	struct seen *counts;
 	__u64 *version;
 
 	(void)map;
+	setting = bpf_map_lookup_elem(&settings, &zero);
 	counts = bpf_map_lookup_elem(&seen, &which);
 	version = bpf_map_lookup_elem(&newest, &slot);
-	if (!counts || !version || !ask->is_used)
+	if (!setting || !counts || !version || !ask->is_used)
 		return 0;
-	switch (find_session(&key, &copy)) {
+	switch (find_session(setting, &key, &copy)) {
 	case RECORD_FOUND:
 		counts->found++;
 		if (!is_written(&key, &copy))

@@ -74,6 +74,18 @@ struct {
 	__type(value, struct session);
 } sessions SEC(".maps");
 
+/*
+ * Copies of the sessions' records. max_entries is set by the loader from sessions.capacity. Mappable only since an
+ * element then begins a line of the processor's caches: nobody maps it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct session_copies);
+} session_copies SEC(".maps");
+
 /* Revocations. Preallocated, as the sessions are. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -64,12 +64,12 @@ inlined enum verdict resolve(const struct settings *setting, const struct moment
 	__u32 generation = ((const volatile struct settings *)setting)->generation;
 	const struct backend *backend = NULL, *elsewhere;
 	__u64 now_ms = moment->now_ms;
-	struct session session;
+	struct session session = { 0 }; /* or the verifier sees clang move what none has */
 	enum found found;
 	__u16 to;
 
 	*resolution = (struct resolution){ .status = STATUS_NOT_FOUND, .flags = moment->stale_flag };
-	found = find_session(asked, &session);
+	found = find_session(setting, asked, &session);
 	if (found == RECORD_BUSY)
 		return VERDICT_DROP_BUSY;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Session records in the hash map `sessions`: how they are read while apply_changes (apply.h), the one writer, changes
- * them. Revocations (denied.h) and facts (fact.h) are read in the same way. Readers never wait, and the writer neither:
- * it may be stopped anywhere by a reader on its own CPU.
+ * Session records in the hash map `sessions`, and copies of them (copies.h): how they are read while apply_changes
+ * (apply.h), the one writer, changes them. Revocations (denied.h) and facts (fact.h) are read in the same way. Readers
+ * never wait, and the writer neither: it may be stopped anywhere by a reader on its own CPU.
  *
  * - A lookup never misses a session that is there. A record that is replaced stays in its element, which is written
  *   over in place, so the element of a session stays where it is in its bucket's list. New ones are put at a list's
@@ -24,6 +24,7 @@
 #define SESSION_GATEWAY_SESSION_H
 
 #include "bytes.h"
+#include "copies.h"
 #include "maps.h"
 
 /* Odd multipliers (from pi's hexadecimal digits) keep torn words from cancelling each other out. */
@@ -49,20 +50,29 @@ enum found {
 /* Whether what was copied is a whole record of this session. */
 inlined int copy_session(const struct session_key *key, const volatile struct session *held, struct session *copy)
 {
-	copy->version = held->version;
-	copy->expires_ms = held->expires_ms;
-	copy->generation = held->generation;
-	copy->backend_id = held->backend_id;
-	copy->flags = held->flags;
+	/* Generation, backend and flags in one load: as session_rest has them. */
+	__u64 version = held->version, expires_ms = held->expires_ms;
+	__u64 rest = *(const volatile __u64 *)&held->generation;
+
+	copy->version = version;
+	copy->expires_ms = expires_ms;
+	copy->generation = rest;
+	copy->backend_id = rest >> 32;
+	copy->flags = rest >> 48;
 	copy->check = held->check;
-	return copy->check == session_check(key->hash, copy->version, copy->expires_ms,
-					    session_rest(copy->generation, copy->backend_id, copy->flags));
+	return copy->check == session_check(key->hash, version, expires_ms, rest);
 }
 
-inlined enum found find_session(const struct session_key *key, struct session *copy)
+inlined enum found find_session(const struct settings *setting, const struct session_key *key, struct session *copy)
 {
+	const struct session_copies *line = copies_in_line(setting, key->hash);
 	const struct under_way *written;
 	__u32 zero = 0;
+
+	for (int way = 0; line && way < COPIES_IN_A_LINE; way++) {
+		if (copy_session(key, &line->ways[way], copy))
+			return RECORD_FOUND;
+	}
 
 	/* 64 bits wide: of a narrower counter on the stack, the verifier forgets the value (before 5.16). */
 	for (__u64 reads = 0; reads < LIMIT_RECORD_READS; reads++) {

@@ -1,7 +1,7 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = '183bbccc0174';
+export const ABI_HASH = 'b1da96bb56f2';
 
 /** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
 export const SHARED_HASH = 'ffe37619d0c7';
@@ -435,7 +435,7 @@ export function writeWallClock(view: DataView, at: number, value: WallClock): vo
   view.setBigInt64(at, value.offsetMs, true);
 }
 
-/** struct settings, 72 bytes */
+/** struct settings, 80 bytes */
 export interface Settings {
   inStepMs: bigint;
   staleAfterMs: bigint;
@@ -452,10 +452,12 @@ export interface Settings {
   newestDeniedGeneration: number;
   newestFactsGeneration: number;
   timedOneIn: number;
+  copyLines: number;
+  zero: number;
 }
 
 export const settingsLayout = {
-  size: 72,
+  size: 80,
   offset: {
     inStepMs: 0,
     staleAfterMs: 8,
@@ -472,6 +474,8 @@ export const settingsLayout = {
     newestDeniedGeneration: 60,
     newestFactsGeneration: 64,
     timedOneIn: 68,
+    copyLines: 72,
+    zero: 76,
   },
 } as const;
 
@@ -492,6 +496,8 @@ export function readSettings(view: DataView, at = 0): Settings {
     newestDeniedGeneration: view.getUint32(at + 60, true),
     newestFactsGeneration: view.getUint32(at + 64, true),
     timedOneIn: view.getUint32(at + 68, true),
+    copyLines: view.getUint32(at + 72, true),
+    zero: view.getUint32(at + 76, true),
   };
 }
 
@@ -511,6 +517,8 @@ export function writeSettings(view: DataView, at: number, value: Settings): void
   view.setUint32(at + 60, value.newestDeniedGeneration, true);
   view.setUint32(at + 64, value.newestFactsGeneration, true);
   view.setUint32(at + 68, value.timedOneIn, true);
+  view.setUint32(at + 72, value.copyLines, true);
+  view.setUint32(at + 76, value.zero, true);
 }
 
 /** struct key, 104 bytes */

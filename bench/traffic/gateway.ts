@@ -28,6 +28,8 @@ export interface GatewayOrder {
   readonly backends: number;
   readonly keys: readonly BenchKey[];
   readonly addresses: readonly Uint8Array[];
+  /** Another build of the program. */
+  readonly object?: string;
 }
 
 /** Puts a program on an interface of the thread's namespace. @returns takes it off again */
@@ -46,7 +48,7 @@ export class BenchGateway {
     this.datapath = new Datapath({
       pins: this.#pins,
       capacity: Math.ceil(order.sessions * 1.1),
-      object: OBJECT,
+      object: order.object ?? OBJECT,
       attach: 'native',
       events: { generic() {}, attached() {}, kept() {}, putAside() {} },
     });
@@ -93,16 +95,17 @@ export class BenchGateway {
     return attachProgram(this.datapath.programDescriptor, interfaceName, mode);
   }
 
-  /** Bytes of kernel memory that the sessions' map takes. */
+  /** Bytes of kernel memory that the sessions and the copies of their records take. */
   get sessionBytes(): number {
-    const file = fs
-      .readdirSync(this.#pins, { recursive: true, encoding: 'utf8' })
-      .find((path) => basename(path) === 'sessions');
-    const map = file === undefined ? undefined : openPin(join(this.#pins, file));
-    if (map === undefined) throw new Error(`${this.#pins}: no sessions`);
-    const memory = /^memlock:\s+(\d+)/m.exec(fs.readFileSync(`/proc/self/fdinfo/${map}`, 'utf8'))?.[1];
-    fs.closeSync(map);
-    return Number(memory);
+    const files = fs.readdirSync(this.#pins, { recursive: true, encoding: 'utf8' });
+    return ['sessions', 'session_copies'].reduce((sum, name) => {
+      const file = files.find((path) => basename(path) === name);
+      const map = file === undefined ? undefined : openPin(join(this.#pins, file));
+      if (map === undefined) throw new Error(`${this.#pins}: no ${name}`);
+      const memory = /^memlock:\s+(\d+)/m.exec(fs.readFileSync(`/proc/self/fdinfo/${map}`, 'utf8'))?.[1];
+      fs.closeSync(map);
+      return sum + Number(memory);
+    }, 0);
   }
 
   close(): void {

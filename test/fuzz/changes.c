@@ -210,6 +210,10 @@ static int is_same_record(enum record_kind kind, const union record *a, const un
 	}
 }
 
+/* A session is looked for by these: all are in one line of copies, or, without copies, beyond the last line. */
+static const struct settings with_copies, without_copies = { .copy_lines = 0xffffffff };
+static const struct settings *by = &with_copies;
+
 static enum found find(enum record_kind kind, int name, union record *copy)
 {
 	struct session_key key;
@@ -217,7 +221,7 @@ static enum found find(enum record_kind kind, int name, union record *copy)
 	hash_of(name, key.hash);
 	switch (kind) {
 	case SESSION:
-		return find_session(&key, &copy->session);
+		return find_session(by, &key, &copy->session);
 	case REVOCATION:
 		return find_denied(&key, &copy->denied);
 	default:
@@ -226,11 +230,8 @@ static enum found find(enum record_kind kind, int name, union record *copy)
 }
 
 /* Every record as the program sees it is as the model has it. */
-static void require_same_tables(void)
+static void require_same_records(void)
 {
-	const struct table_counts *counts;
-	__u32 zero = 0;
-
 	for (enum record_kind kind = 0; kind < RECORDS; kind++) {
 		for (int i = 0; i < NAMES; i++) {
 			union record copy;
@@ -240,6 +241,17 @@ static void require_same_tables(void)
 			REQUIRE(found == RECORD_NONE || is_same_record(kind, &copy, &model[kind][i].record));
 		}
 	}
+}
+
+static void require_same_tables(void)
+{
+	const struct table_counts *counts;
+	__u32 zero = 0;
+
+	require_same_records();
+	by = &without_copies;
+	require_same_records();
+	by = &with_copies;
 	held_in_all.entries = held_of(SESSION);
 	held_in_all.denied = held_of(REVOCATION);
 	held_in_all.facts = held_of(FACT);
@@ -295,6 +307,17 @@ static const struct {
 	    FIELD(fact, check) } },
 };
 
+/* Some fields of `value`, the others those of the other record: race.seen. */
+static void mix(const void *value)
+{
+	memcpy(&race.seen, value, records[race.kind].size);
+	for (int i = 0; i < 6; i++)
+		if (race.fields & 1 << i)
+			memcpy((uint8_t *)&race.seen + records[race.kind].fields[i].at,
+			       (uint8_t *)&race.other + records[race.kind].fields[i].at,
+			       records[race.kind].fields[i].size);
+}
+
 static void *tear(struct host_map *map, const void *key, void *value)
 {
 	(void)key;
@@ -304,12 +327,7 @@ static void *tear(struct host_map *map, const void *key, void *value)
 	if (!value || race.torn == 0)
 		return value;
 	race.torn--;
-	memcpy(&race.seen, value, records[race.kind].size);
-	for (int i = 0; i < 6; i++)
-		if (race.fields & 1 << i)
-			memcpy((uint8_t *)&race.seen + records[race.kind].fields[i].at,
-			       (uint8_t *)&race.other + records[race.kind].fields[i].at,
-			       records[race.kind].fields[i].size);
+	mix(value);
 	if (race.kind == FACT && race.fields & 0x80)
 		memcpy(race.seen.fact.value + 8, race.other.fact.value + 8, 8);
 	race.fields += race.turn;
@@ -340,10 +358,31 @@ static enum found look_up_torn(int name, union record *copy)
 
 	race.lookups = 0;
 	host_after_lookup = tear;
+	by = &without_copies;
 	found = find(race.kind, name, copy);
+	by = &with_copies;
 	host_after_lookup = NULL;
 	REQUIRE(race.lookups <= LIMIT_RECORD_READS);
 	return found;
+}
+
+/* While a copy is being written over, whether by its own session's or another's, the answer is still that session's. */
+static void recycle_copy(int asked, int way)
+{
+	struct session_copies *line;
+	struct session before;
+	union record copy;
+	__u32 zero = 0;
+
+	line = bpf_map_lookup_elem(&session_copies, &zero);
+	before = line->ways[way];
+	mix(&before);
+	line->ways[way] = race.seen.session;
+	if (find(SESSION, asked, &copy) == RECORD_FOUND)
+		REQUIRE(model[SESSION][asked].is_held && is_same_record(SESSION, &copy, &model[SESSION][asked].record));
+	else
+		REQUIRE(!model[SESSION][asked].is_held);
+	line->ways[way] = before;
 }
 
 /* Step: name asked for, name whose record gets in between, fields, how often. */
@@ -357,6 +396,8 @@ static void recycle(const uint8_t step[STEP_BYTES])
 	race.turn = step[4] / 64;
 	race.other = model[race.kind][between].record;
 	seal(race.kind, between, &race.other);
+	if (race.kind == SESSION && model[SESSION][between].is_held)
+		recycle_copy(asked, step[4] & 1);
 	switch (look_up_torn(asked, &copy)) {
 	case RECORD_FOUND:
 		REQUIRE(model[race.kind][asked].is_held);
@@ -458,6 +499,7 @@ static void empty(struct host_map *map)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct session_copies no_copies = { 0 };
 	struct under_way none = { 0 };
 	__u32 zero = 0;
 
@@ -472,6 +514,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	queued = 0;
 	bpf_map_update_elem(&table_counts, &zero, &held_in_all, BPF_ANY);
 	bpf_map_update_elem(&under_way, &zero, &none, BPF_ANY);
+	bpf_map_update_elem(&session_copies, &zero, &no_copies, BPF_ANY);
 
 	for (; size >= STEP_BYTES; data += STEP_BYTES, size -= STEP_BYTES) {
 		race.kind = data[0] / STEPS % RECORDS;

@@ -35,6 +35,7 @@ const OWN_MAPS = [
   'settings',
   'allowed_networks',
   'sessions',
+  'session_copies',
   'denied',
   'facts',
   'under_way',
@@ -111,7 +112,7 @@ export class Datapath {
     this.#pins = new Pins(options.pins);
     this.#links = new Links(this.#pins, options.attach, options.events);
     this.#object = new BpfObject(options.object);
-    this.#object.setMaxEntries('sessions', options.capacity);
+    for (const map of ['sessions', 'session_copies']) this.#object.setMaxEntries(map, options.capacity);
     const { shared } = this.#pins;
     const own = this.#pins.maps(options.capacity);
     const adopt = (directory: string, names: readonly MapName[]): boolean => {
@@ -129,6 +130,7 @@ export class Datapath {
     if (!sharedAdopted) this.#pinMaps(shared, SHARED_MAPS);
     if (!this.adopted) this.#pinMaps(own, OWN_MAPS);
     this.settings = new Settings(this.#fd('settings'));
+    this.settings.copyLines = options.capacity;
     this.wallClock = new WallClock(this.#fd('wall_clock'));
     this.#earlier = new EarlierShared(this.#pins.otherMaps(options.capacity));
     this.#earlier.copyKeyHistory(this.#fd('key_history'));

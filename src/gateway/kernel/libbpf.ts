@@ -75,7 +75,8 @@ function checked(operation: string, result: number): number {
   return result;
 }
 
-const VERIFIER_LOG_BYTES = 1 << 20;
+/** Not touched, and so not resident, but for what the kernel writes. Where it is too small the errno is ENOSPC, whatever the reason. */
+const VERIFIER_LOG_BYTES = 1 << 26;
 const VERIFIER_LOG_LINES = 12;
 
 /** A compiled object file, opened; maps can still be given shape before `load`. */

@@ -118,6 +118,10 @@ export class Settings {
     return this.#word(at.timedOneIn);
   }
 
+  set copyLines(value: number) {
+    this.#words[at.copyLines / 4] = value;
+  }
+
   get backendsHalf(): 0 | 1 {
     return this.#word(at.backendsHalf) === 1 ? 1 : 0;
   }

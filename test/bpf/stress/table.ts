@@ -9,6 +9,7 @@ export const OWN_MAPS = [
   'settings',
   'allowed_networks',
   'sessions',
+  'session_copies',
   'denied',
   'facts',
   'under_way',
@@ -18,14 +19,23 @@ export const OWN_MAPS = [
   'table_counts',
   'verdict_counts',
 ];
-export const WRITERS_MAPS = ['sessions', 'denied', 'facts', 'under_way', 'changes', 'table_counts'];
+export const WRITERS_MAPS = [
+  'settings',
+  'sessions',
+  'session_copies',
+  'denied',
+  'facts',
+  'under_way',
+  'changes',
+  'table_counts',
+];
 
 const built = (name: string): string => fileURLToPath(new URL(`../../../build/${name}.bpf.o`, import.meta.url));
 
 /** @param directories of pinned maps, and the names of those that the program is to use */
 export function loadOver(object: string, directories: Readonly<Record<string, readonly string[]>>): BpfObject {
   const opened = new BpfObject(built(object));
-  opened.setMaxEntries('sessions', CAPACITY);
+  for (const map of ['sessions', 'session_copies']) opened.setMaxEntries(map, CAPACITY);
   for (const [directory, names] of Object.entries(directories)) {
     const problem = adoptMaps(opened, directory, names);
     if (problem !== undefined) throw new Error(`${directory}: ${problem}`);
@@ -51,7 +61,7 @@ export class Lookups {
   readonly #object: BpfObject;
 
   constructor(mapsDirectory: string) {
-    this.#object = loadOver('lookups', { [mapsDirectory]: ['sessions', 'under_way'] });
+    this.#object = loadOver('lookups', { [mapsDirectory]: ['settings', 'sessions', 'session_copies', 'under_way'] });
     for (let index = 0; index < PERMANENT + PASSING; index++) {
       if (index >= ASKED) throw new RangeError(`lookups.bpf.c asks for ${ASKED} sessions at most`);
       const asked = Buffer.alloc(24);
