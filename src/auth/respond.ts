@@ -212,9 +212,11 @@ function resolve(tables: ResponderTables, hash: Uint8Array, moment: Moment): Res
   const to = movedTo(tables.ring(), stored, hash);
   const elsewhere = knownBackend(tables, to);
   if (elsewhere !== undefined) {
+    tables.countAnswer?.(to);
     const entry = { ...found, flags: staleFlag | Flag.MOVED, backendId: to };
     return { verdict: Verdict.REPLY_MOVED, entry, ...endpointOf(elsewhere) };
   }
+  tables.countAnswer?.(session.backendId);
   const entry = { ...found, flags: staleFlag, backendId: session.backendId };
   return { verdict: Verdict.REPLY_FOUND, entry, ...endpointOf(stored) };
 }
@@ -224,6 +226,7 @@ function resolvePlaced(tables: ResponderTables, hash: Uint8Array, staleFlag: num
   const to = placedAt(tables, hash);
   const backend = knownBackend(tables, to);
   if (backend === undefined) return withoutBackend(Verdict.REPLY_NOT_FOUND, Status.NOT_FOUND, staleFlag);
+  tables.countAnswer?.(to);
   const entry = { ...emptyEntry(Status.NOT_FOUND, staleFlag | Flag.PLACED), backendId: to };
   return { verdict: Verdict.REPLY_PLACED, entry, ...endpointOf(backend) };
 }

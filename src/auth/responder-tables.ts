@@ -63,4 +63,6 @@ export interface ResponderTables {
   fact(hash: Uint8Array): FactRecord | undefined;
   /** Whether one more request outside the skew may be looked at, at this Unix time in ms; it is then spent. */
   spendSkewBudget(nowMs: number): boolean;
+  /** Told of each backend that an answer names, where somebody counts them. */
+  countAnswer?(backendId: number): void;
 }

@@ -6,6 +6,8 @@
  * Parts are started in this order and stopped in the other one, all at the word of one AbortController. What the kernel
  * answers does not depend on any of it.
  */
+import { existsSync } from 'node:fs';
+import { equalBytes } from '../auth/bytes.ts';
 import type { Keyring } from '../auth/keyring.ts';
 import type { Log } from '../sync/log.ts';
 import { systemRuntime } from '../sync/runtime.ts';
@@ -18,25 +20,31 @@ import { RedisDirectory } from './directory.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import { Events } from './events.ts';
 import { missingCapabilities } from './kernel/capabilities.ts';
-import { Datapath } from './kernel/datapath.ts';
-import { coarseClockStepMs, interfaceAddresses, interfaceIndex } from './kernel/libc.ts';
+import type { Datapath } from './kernel/datapath.ts';
+import { coarseClockStepMs, interfaceAddresses, interfaceIndex, interfaceName } from './kernel/libc.ts';
 import type { AttachRequest } from './kernel/links.ts';
 import { giveBackProgramPages } from './kernel/resident-memory.ts';
-import { TIMED_ONE_IN } from './kernel/settings.ts';
 import { Keys, readKeys } from './keys.ts';
 import { runUntilEnded, type Stop } from './lifecycle.ts';
 import type { Logger } from './log.ts';
 import { ObservedTable } from './observed-table.ts';
 import { GATEWAY_OBJECT } from './package-files.ts';
-import type { KeyReload } from './ports.ts';
+import type { KeyReload, VerdictName } from './ports.ts';
 import { redisAccess } from './redis-access.ts';
+import { AllowList } from './responder/allow-list.ts';
+import { DatagramSockets } from './responder/datagram-sockets.ts';
+import { MemoryDatapath } from './responder/memory-datapath.ts';
+import { Responder } from './responder/responder.ts';
 import { RunningGateway } from './running-gateway.ts';
 import { ServiceManager } from './service-manager.ts';
+import type { ServingSide } from './serving-side.ts';
 import { Upkeep } from './upkeep.ts';
 import { VERSION } from './version.ts';
 
 /** Requests outside the skew that are looked at, a second and CPU (docs/protocol.md, step 6). */
 const SKEW_BUDGET = 1_000;
+/** Datagrams that the responder looks at, a second, where the XDP program answers nearly all there are. */
+const SLOW_PATH_PER_SECOND = 20_000;
 /** One of the wall clock's, one of the program's, and half of one that the offset is rounded by. */
 const CLOCK_FRACTIONS_MS = 3;
 
@@ -68,17 +76,18 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   const firstKeys = readKeys(config.keys);
   const http = httpAccess(config, systemRuntime.monotonicMs);
 
-  const missing = missingCapabilities();
-  if (missing.length > 0) throw failure('CAPABILITY_MISSING', { missing });
-  const kernel = startKernel(config, log);
+  const isInKernel = listen.attach !== 'none';
+  const serving: ServingSide = isInKernel
+    ? await startKernel(config, log)
+    : startMemory(config, log, () => responder.verdictCounts());
   let isStarted = false;
-  stops.push(() => (isStarted ? kernel.close() : kernel.abandon()));
+  stops.push(() => (isStarted ? serving.close() : serving.abandon()));
 
-  const keys = new Keys(kernel);
+  const keys = new Keys(serving);
   keys.check(firstKeys);
   const applyKeys = (next: Keyring): KeyReload => {
     const change = keys.apply(next);
-    kernel.withdrawKeys();
+    serving.withdrawKeys();
     logReload(change, log);
     return change;
   };
@@ -91,19 +100,41 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   };
 
   const events = new Events(() => sync.status(), systemRuntime);
-  const table = new ObservedTable(kernel.table, events);
+  const table = new ObservedTable(serving.table, events);
   const sync = new Sync({ ...syncOptions(config), redis: access, table, log: syncLog(log) });
   // The program's clock is behind by up to a step, and by the fractions of a millisecond that it and Date.now() leave out; ahead
   // by as much, it never answers from a record that has expired, nor with more time than the record has.
-  const aheadMs = coarseClockStepMs() + CLOCK_FRACTIONS_MS;
+  const aheadMs = (isInKernel ? coarseClockStepMs() : 0) + CLOCK_FRACTIONS_MS;
+  const allowed = listen.allow.map(networkBytes);
+  const responder = new Responder({
+    tables: serving.tables,
+    key: (id) => keys.inForce.get(id),
+    allowList: new AllowList(allowed),
+    skewBudget: SKEW_BUDGET,
+    perSecond: isInKernel ? SLOW_PATH_PER_SECOND : null,
+    runtime: systemRuntime,
+  });
+  const sockets = new DatagramSockets({
+    port: listen.port,
+    log,
+    zoneOf,
+    received: (datagram, sender) => responder.receive(datagram, sender),
+  });
+  stops.push(() => sockets.close());
   const upkeep = new Upkeep(
     {
-      setClockOffset: (ms) => kernel.setClockOffset(ms + aheadMs),
+      setClockOffset: (ms) => serving.setClockOffset(ms + aheadMs),
       addresses: () => addressesOf(config),
-      setAddresses: (addresses) => kernel.setAddresses(addresses),
-      reattach: () => kernel.reattach(listen.interfaces),
+      setAddresses: (addresses) => {
+        serving.setAddresses(addresses);
+        sockets.setAddresses(addresses);
+      },
+      reattach: () => {
+        sockets.retry();
+        return serving.reattach(listen.interfaces);
+      },
       isReady: () => sync.status().ready,
-      takeOver: () => kernel.takeOver(),
+      takeOver: () => serving.takeOver(),
     },
     systemRuntime,
     log,
@@ -114,7 +145,8 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   const addresses = () => upkeep.addresses;
   const gateway = new RunningGateway({
     config,
-    kernel,
+    kernel: serving,
+    responder: isInKernel ? responder : null,
     sync,
     keys,
     reloadKeys,
@@ -127,13 +159,15 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   stops.push(() => control.close());
 
   // Last, when nothing else can fail: until here nothing that an earlier daemon left answering is touched.
-  inPart('the XDP program', () =>
-    kernel.attach(listen.interfaces, () => {
+  if (!isInKernel) await takeOffEarlier(config.pins, log);
+  inPart(isInKernel ? 'the XDP program' : 'the responder', () =>
+    serving.attach(listen.interfaces, () => {
       applyKeys(firstKeys);
       upkeep.begin();
-      configure(kernel, config);
+      serving.configure({ ...listen, allowed, skewBudget: SKEW_BUDGET });
     }),
   );
+  if (!isInKernel) await requireSockets(sockets);
   isStarted = true;
   reload = reloadKeys;
   if (isHungUp) onHangup();
@@ -141,24 +175,66 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   stops.push(() => sync.stop());
   upkeep.start();
   stops.push(() => upkeep.stop());
-  kernel.sweeper.start(
+  serving.sweeper.start(
     () => systemRuntime.wallMs(),
     () => sync.suspect('clock-set-back'),
   );
-  stops.push(() => kernel.sweeper.stop());
+  stops.push(() => serving.sweeper.stop());
   giveBackProgramPages();
   manager.ready(() => sync.status().state);
   stops.push(() => manager.stopping());
-  log.info({ socket: config.control.socket, pins: config.pins, adopted: kernel.adopted }, 'started');
+  log.info({ socket: config.control.socket, pins: config.pins, adopted: serving.adopted }, 'started');
 }
 
-function startKernel({ listen, pins, sessions }: Config, log: Logger): Datapath {
+function startMemory(
+  { sessions }: Config,
+  log: Logger,
+  verdictCounts: () => Record<VerdictName, number>,
+): MemoryDatapath {
+  log.warn(
+    'listen.attach is none: every lookup is answered by this process, many times slower than by XDP, and none while it is not running',
+  );
+  return new MemoryDatapath({ capacity: sessions.capacity, runtime: systemRuntime, verdictCounts });
+}
+
+/** What an earlier daemon left on the interfaces would go on answering, before this one and from tables that nobody fills. */
+async function takeOffEarlier(pins: string, log: Logger): Promise<void> {
+  if (!existsSync(pins)) return;
+  const { detachAll } = await import('./kernel/datapath.ts');
+  const interfaces = inPart('the earlier XDP program', () => detachAll(pins));
+  if (interfaces.length > 0) log.warn({ interfaces }, 'the XDP program of an earlier daemon was taken off');
+}
+
+/** @throws GatewayError START_FAILED where not one address can be listened on, though there are some */
+async function requireSockets(sockets: DatagramSockets): Promise<void> {
+  await sockets.settled();
+  const { listening, failures } = sockets.state;
+  if (listening > 0 || failures.length === 0) return;
+  throw failure('START_FAILED', {
+    part: 'the responder',
+    reason: `no address can be listened on (${failures.join('; ')})`,
+  });
+}
+
+/** The interface that has this address. */
+function zoneOf(address: Uint8Array): string | undefined {
+  for (const [index, addresses] of interfaceAddresses()) {
+    if (addresses.some((one) => equalBytes(one, 0, address, 0, address.length))) return interfaceName(index);
+  }
+  return undefined;
+}
+
+async function startKernel({ listen, pins, sessions }: Config, log: Logger): Promise<Datapath> {
+  const missing = missingCapabilities();
+  if (missing.length > 0) throw failure('CAPABILITY_MISSING', { missing });
+  // Only here: a machine without libbpf can do without it.
+  const { Datapath } = await import('./kernel/datapath.ts');
   return inPart('the kernel side', () => {
     return new Datapath({
       pins,
       capacity: sessions.capacity,
       object: GATEWAY_OBJECT,
-      attach: attachRequest(listen.attach),
+      attach: listen.attach as AttachRequest,
       events: {
         generic: (name, reason) => {
           log.warn(
@@ -178,17 +254,6 @@ function startKernel({ listen, pins, sessions }: Config, log: Logger): Datapath 
   });
 }
 
-/** Writes what the program goes by, of which none depends on another. */
-function configure(kernel: Datapath, { listen }: Config): void {
-  const { settings } = kernel;
-  kernel.setAllowed(listen.allow.map(networkBytes));
-  settings.maxSkewMs = listen.maxSkewMs;
-  settings.staleAfterMs = listen.staleAfterMs;
-  settings.skewBudget = SKEW_BUDGET;
-  settings.timedOneIn = TIMED_ONE_IN;
-  settings.port = listen.port;
-}
-
 /** @throws GatewayError START_FAILED for what `start` throws */
 function inPart<T>(part: string, start: () => T): T {
   try {
@@ -197,12 +262,6 @@ function inPart<T>(part: string, start: () => T): T {
     if (error instanceof GatewayError) throw error;
     throw failure('START_FAILED', { part, reason: reasonOf(error) }, error);
   }
-}
-
-/** The configuration refuses `none` until there is a part for it. */
-function attachRequest(attach: Config['listen']['attach']): AttachRequest {
-  if (attach === 'native' || attach === 'generic' || attach === 'auto') return attach;
-  throw new RangeError(`listen.attach: found ${attach}; allowed: auto, native, generic`);
 }
 
 function syncOptions({ redis, sessions, feed }: Config): Omit<SyncOptions, 'redis' | 'table' | 'log'> {

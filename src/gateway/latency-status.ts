@@ -5,7 +5,7 @@
 import { LATENCY_BOUNDS_NS, type Latencies, type LatencyPackets } from './kernel/latencies.ts';
 import type { LatencyCounts, LatencyStatus } from './ports.ts';
 
-export function latencyStatus(sampledOneIn: number, latencies: Latencies): LatencyStatus {
+export function latencyStatus(sampledOneIn: number, latencies: Partial<Latencies>): LatencyStatus {
   const shown = Object.entries(latencies).map(([name, packets]) => [name, latencyCounts(packets)]);
   return { sampledOneIn, byStatus: Object.fromEntries(shown) as LatencyStatus['byStatus'] };
 }

@@ -48,7 +48,7 @@ export type VerdictName = Exclude<keyof typeof Verdict, 'COUNT'>;
 
 export interface InterfaceStatus {
   readonly name: string;
-  /** What the driver does with the program; `missing` while there is no such interface. */
+  /** What the driver does with the program; `none` without one, `missing` while there is no such interface. */
   readonly mode: string;
 }
 
@@ -126,6 +126,11 @@ export interface Status {
   /** Packets by verdict since the maps were made. */
   readonly packets: Readonly<Record<VerdictName, number>>;
   readonly latency: LatencyStatus;
+  /**
+   * Of those that the kernel left to the host, what became of them here, since the daemon started; null where there is no XDP program, and
+   * `packets` has these.
+   */
+  readonly responder: Readonly<Record<VerdictName, number>> | null;
 }
 
 /** A backend as `gateway:backends` has it. */

@@ -52,12 +52,20 @@ export interface KernelView {
   readonly backendAnswers: ReadAnswers;
   interfaces(names: readonly string[]): InterfaceStatus[];
   verdictCounts(): Record<VerdictName, number>;
-  latencies(): Latencies;
+  /** Of no status where nothing is timed. */
+  latencies(): Partial<Latencies>;
+}
+
+/** What is read of the responder. */
+export interface ResponderView {
+  verdictCounts(): Record<VerdictName, number>;
 }
 
 export interface GatewayParts {
   readonly config: Config;
   readonly kernel: KernelView;
+  /** What answers beside the kernel; null where it answers alone. */
+  readonly responder: ResponderView | null;
   readonly sync: { status(): SyncStatus };
   readonly keys: { list(nowMs: number): KeyInfo[] };
   readonly reloadKeys: () => KeyReload;
@@ -80,7 +88,7 @@ export class RunningGateway implements Gateway {
   }
 
   status(): Status {
-    const { config, kernel, sync, addresses, runtime } = this.#parts;
+    const { config, kernel, responder, sync, addresses, runtime } = this.#parts;
     const { ready, ...view } = syncView(sync.status());
     const { inStepMs } = kernel.settings;
     return {
@@ -102,6 +110,7 @@ export class RunningGateway implements Gateway {
       keys: this.keys(),
       packets: kernel.verdictCounts(),
       latency: latencyStatus(kernel.settings.timedOneIn, kernel.latencies()),
+      responder: responder?.verdictCounts() ?? null,
     };
   }
 

@@ -285,8 +285,8 @@ function frameOf(plan: Plan): Uint8Array {
 const isAllowedV4 = (source: Uint8Array): boolean =>
   isDeepStrictEqual([...source.subarray(0, 15)], [...ipv4(10, 99, 0, 0).subarray(0, 15)]);
 
-/** What the program made of a plan, and what the model did. */
-function bothOf(plan: Plan): { program: Outcome; model: Outcome; frame: Uint8Array } {
+/** What the program made of a plan, what the model did, and what the responder would do by the maps and by the table in memory. */
+function bothOf(plan: Plan): { program: Outcome; model: Outcome; responders: Outcome[]; frame: Uint8Array } {
   lab.settings.ready = plan.ready;
   lab.settings.inStepMs = plan.ageMs === undefined ? 0 : lab.nowMs() - lab.settings.clockOffsetMs - plan.ageMs;
   lab.applySettings();
@@ -296,12 +296,13 @@ function bothOf(plan: Plan): { program: Outcome; model: Outcome; frame: Uint8Arr
   lab.allowOnly(plan.allowList ? isAllowedV4 : undefined);
   const frame = frameOf(plan);
   const program = lab.run(frame);
-  return { program, model: lab.model(frame, program), frame };
+  const responders = lab.responders().map((tables) => lab.model(frame, program, tables));
+  return { program, model: lab.model(frame, program), responders, frame };
 }
 
 function differs(plan: Plan): boolean {
-  const { program, model } = bothOf(plan);
-  return !isDeepStrictEqual(program, model);
+  const { program, model, responders } = bothOf(plan);
+  return [model, ...responders].some((other) => !isDeepStrictEqual(program, other));
 }
 
 /** The plan with as many fields as possible as in `PLAIN`, still failing. */
@@ -314,7 +315,7 @@ function shrunk(plan: Plan): Plan {
   return smallest;
 }
 
-test(`the program and the model agree on ${FRAMES} generated packets, seed ${SEED}`, {
+test(`the program, the model and the responder agree on ${FRAMES} generated packets, seed ${SEED}`, {
   timeout: 600_000 + FRAMES,
 }, async () => {
   const seen = new Map<Verdict, number>();
@@ -323,15 +324,17 @@ test(`the program and the model agree on ${FRAMES} generated packets, seed ${SEE
   for (let i = 0; i < FRAMES; i++) {
     if (i % WORLD_FRAMES === 0) await makeWorld(choose);
     const plan = planOf(choose);
-    const { program, model } = bothOf(plan);
+    const { program, model, responders } = bothOf(plan);
     seen.set(program.verdict, (seen.get(program.verdict) ?? 0) + 1);
     if (program.action === XDP.TX) answered.add(`${plan.kind}, key ${plan.keyId}`);
     if (i % 1_000_000 === 999_999) console.log(`${i + 1} frames`);
-    if (isDeepStrictEqual(program, model)) continue;
+    if ([model, ...responders].every((other) => isDeepStrictEqual(program, other))) continue;
     const smallest = shrunk(plan);
     const again = bothOf(smallest);
-    expect(again.program, `frame ${i} of seed ${SEED}: ${JSON.stringify(smallest)}`).toEqual(again.model);
-    expect(program, `frame ${i} of seed ${SEED}, only once: ${JSON.stringify(plan)}`).toEqual(model);
+    for (const other of [again.model, ...again.responders])
+      expect(again.program, `frame ${i} of seed ${SEED}: ${JSON.stringify(smallest)}`).toEqual(other);
+    for (const other of [model, ...responders])
+      expect(program, `frame ${i} of seed ${SEED}, only once: ${JSON.stringify(plan)}`).toEqual(other);
   }
   const reachable = Object.entries(Verdict).filter(([name]) => !OUT_OF_REACH.includes(name));
   const counts = reachable.map(([name, verdict]) => `${name} ${seen.get(verdict) ?? 0}`);

@@ -24,6 +24,8 @@ import type { BackendRecord, FactRecord, SessionRecord } from '../../src/auth/re
 import { Datapath, detachAll } from '../../src/gateway/kernel/datapath.ts';
 import { runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
 import { kernelKey } from '../../src/gateway/kernel-keys.ts';
+import { MemoryTable } from '../../src/gateway/responder/memory-table.ts';
+import type { AnswerTables } from '../../src/gateway/responder/responder.ts';
 import type { Backend } from '../../src/sync/table.ts';
 import { type FrameTables, respondToFrame } from '../model/frame-responder.ts';
 import { buildFrame, type FrameOptions, ipv4 } from '../model/frames.ts';
@@ -54,6 +56,8 @@ const monotonicMs = (): number => Number(process.hrtime.bigint() / 1_000_000n);
 export class BpfLab implements FrameTables {
   readonly pins = `/sys/fs/bpf/session-gateway-test-${process.pid}-${hex(randomBytes(4))}`;
   readonly datapath: Datapath;
+  /** Told the same as the kernel's. */
+  readonly memory: MemoryTable;
   readonly port = PORT;
   readonly settings = {
     clockOffsetMs: Date.now() - monotonicMs(),
@@ -80,18 +84,31 @@ export class BpfLab implements FrameTables {
       attach: 'auto',
       events: { generic() {}, attached() {}, kept() {}, putAside() {} },
     });
+    this.memory = new MemoryTable({ ...this.settings, generation: 0 }, capacity);
     const { settings } = this.datapath;
     settings.port = PORT;
     settings.skewBudget = 0xffff_ffff;
     this.datapath.setAddresses([GATEWAY_V4, GATEWAY_V6]);
-    this.datapath.table.beginGeneration();
-    this.datapath.table.commitGeneration();
+    for (const table of this.#tables()) {
+      table.beginGeneration();
+      table.commitGeneration();
+    }
     this.applySettings();
+  }
+
+  #tables() {
+    return [this.datapath.table, this.memory];
+  }
+
+  /** What the responder answers from: the kernel's maps, and the table in memory. */
+  responders(): AnswerTables[] {
+    return [this.datapath.tables, this.memory];
   }
 
   /** Hands `settings`, which tests change, to the program. */
   applySettings(): void {
     const { settings } = this.datapath;
+    Object.assign(this.memory.settings, this.settings);
     this.datapath.setClockOffset(this.settings.clockOffsetMs);
     settings.inStepMs = this.settings.inStepMs;
     settings.staleAfterMs = this.settings.staleAfterMs;
@@ -119,6 +136,7 @@ export class BpfLab implements FrameTables {
     );
     const { settings, table } = this.datapath;
     const half = settings.backendsHalf;
+    this.memory.setBackends(whole);
     table.setBackends(whole);
     for (const startMs = performance.now(); settings.backendsHalf === half; ) {
       if (performance.now() - startMs > SWITCH_WAIT_MS) throw new Error('the backends were not switched');
@@ -136,8 +154,10 @@ export class BpfLab implements FrameTables {
     const hash = hex(cookieHash(sessionId));
     if (untilMs === 0) this.#denied.delete(hash);
     else this.#denied.set(hash, untilMs);
-    this.datapath.table.deny(hash, untilMs);
-    this.datapath.table.flush();
+    for (const table of this.#tables()) {
+      table.deny(hash, untilMs);
+      table.flush();
+    }
   }
 
   /** @param value undefined = it is removed */
@@ -145,23 +165,25 @@ export class BpfLab implements FrameTables {
     const hash = hex(factHash(name));
     if (value === undefined) {
       this.#facts.delete(hash);
-      this.datapath.table.removeFact(hash);
+      for (const table of this.#tables()) table.removeFact(hash);
     } else {
       this.#facts.set(hash, { value, version: BigInt(ms) * 2n ** 20n + BigInt(seq) });
-      this.datapath.table.putFact(hash, value, { ms, seq });
+      for (const table of this.#tables()) table.putFact(hash, value, { ms, seq });
     }
-    this.datapath.table.flush();
+    for (const table of this.#tables()) table.flush();
   }
 
   /** All that the tables hold goes: sessions, revocations and facts. */
   forgetAll(): void {
-    const { table, settings } = this.datapath;
-    table.beginGeneration();
-    table.commitGeneration();
-    table.beginDenied();
-    table.endDenied();
-    table.beginFacts();
-    table.endFacts();
+    const { settings } = this.datapath;
+    for (const table of this.#tables()) {
+      table.beginGeneration();
+      table.commitGeneration();
+      table.beginDenied();
+      table.endDenied();
+      table.beginFacts();
+      table.endFacts();
+    }
     this.settings.generation = settings.generation;
     this.#sessions.clear();
     this.#denied.clear();
@@ -180,16 +202,20 @@ export class BpfLab implements FrameTables {
       version: BigInt(ms) * 2n ** 20n + BigInt(seq),
       generation: this.settings.generation,
     });
-    this.datapath.table.put(hash, { ms, seq }, record.expiresMs, record.backendId);
-    this.datapath.table.flush();
+    for (const table of this.#tables()) {
+      table.put(hash, { ms, seq }, record.expiresMs, record.backendId);
+      table.flush();
+    }
   }
 
   /** @param seq at least that of the record */
   removeSession(sessionId: string, seq: number): void {
     const hash = hex(cookieHash(sessionId));
     this.#sessions.delete(hash);
-    this.datapath.table.remove(hash, { ms: 2 ** 43, seq });
-    this.datapath.table.flush();
+    for (const table of this.#tables()) {
+      table.remove(hash, { ms: 2 ** 43, seq });
+      table.flush();
+    }
   }
 
   /** Only these sources may ask, in the model; the program's list is the test's to set. */
@@ -261,10 +287,17 @@ export class BpfLab implements FrameTables {
   }
 
   /** What the model says, as of the moment at which the program answered. */
-  model(frame: Uint8Array, outcome: Outcome): Outcome {
+  model(frame: Uint8Array, outcome: Outcome, tables: AnswerTables = this): Outcome {
     const isReply = outcome.action === XDP.TX;
     const at = isReply ? this.replyTimeMs(outcome.frame) - this.settings.clockOffsetMs : monotonicMs();
-    const answer = respondToFrame(frame, this, at);
+    const own = {
+      port: this.port,
+      isOwn: (address: Uint8Array) => this.isOwn(address),
+      allows: (source: Uint8Array) => this.allows(source),
+      key: (id: number) => this.key(id),
+      spendSkewBudget: () => this.spendSkewBudget(),
+    };
+    const answer = respondToFrame(frame, { ...tablesOf(tables), ...own }, at);
     const action = answer.frame !== undefined ? XDP.TX : answer.verdict <= Verdict.PASS_SLOW_PATH ? XDP.PASS : XDP.DROP;
     return { verdict: answer.verdict, action, frame: answer.frame ?? frame };
   }
@@ -291,6 +324,18 @@ export class BpfLab implements FrameTables {
     this.datapath.close();
     detachAll(this.pins);
   }
+}
+
+/** Methods of a class are not among what a spread copies. */
+function tablesOf(tables: AnswerTables): AnswerTables {
+  return {
+    settings: tables.settings,
+    session: (hash) => tables.session(hash),
+    backend: (id) => tables.backend(id),
+    ring: () => tables.ring(),
+    denied: (hash) => tables.denied(hash),
+    fact: (hash) => tables.fact(hash),
+  };
 }
 
 function viewOf(frame: Uint8Array): DataView {

@@ -285,7 +285,6 @@ feed: 7
 
 describe('settings whose part is not there', () => {
   const texts: Record<string, string[]> = {
-    'listen.attach': ['listen: { attach: none }', 'listen: { attach: none, interfaces: [] }'],
     'sessions.onMiss': ['sessions: { onMiss: ask-redis }'],
   };
 

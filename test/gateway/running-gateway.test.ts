@@ -105,6 +105,7 @@ beforeEach(() => {
       verdictCounts: () => ({ ...zeroCounts(), REPLY_FOUND: 42, DROP_TAG: 2 }),
       latencies: fakeLatencies,
     },
+    responder: { verdictCounts: zeroCounts },
     sync,
     events,
     keys: { list: () => [FAKE_KEY] },

@@ -53,9 +53,9 @@ function listen() {
     maxSkewMs: value.integer(1, 86_400_000, 'milliseconds').default(30_000),
     // The most that a reply's age_ms can say.
     staleAfterMs: value.integer(1, 4_294_967_294, 'milliseconds').default(10_000),
-  }).superRefine(({ interfaces, attach }, context) => {
-    if (interfaces.length > 0 || attach === 'none') return;
-    const message = 'at least one interface, unless listen.attach is none';
+  }).superRefine(({ interfaces, addresses, attach }, context) => {
+    if (interfaces.length > 0 || (attach === 'none' && addresses.length > 0)) return;
+    const message = 'at least one interface, unless listen.attach is none and listen.addresses has some';
     context.addIssue({ code: 'custom', path: ['interfaces'], message });
   });
 }

@@ -13,6 +13,5 @@ interface Unavailable {
 const is = (wanted: string) => (value: unknown) => value === wanted;
 
 export const UNAVAILABLE: readonly Unavailable[] = [
-  { path: ['listen', 'attach'], asksForIt: is('none'), allowed: 'auto, native, generic' },
   { path: ['sessions', 'onMiss'], asksForIt: is('ask-redis'), allowed: 'answer' },
 ];

@@ -56,6 +56,12 @@ export function createMetrics(status: () => Status): Metrics {
 
   stateGauge('build_info', 'Version of the daemon.', ['version'], ({ version }) => [{ version }]);
   counter('packets_total', 'Packets, by what became of them.', 'verdict', ({ packets }) => packets);
+  counter(
+    'responder_packets_total',
+    'Packets that the XDP program left to the host, by what became of them here.',
+    'verdict',
+    ({ responder }) => responder ?? {},
+  );
   gauge('sessions', 'Sessions in the kernel, expired ones not yet collected included.', ({ sessions }) => sessions);
   gauge('sessions_capacity', 'Most sessions that the kernel can hold.', ({ capacity }) => capacity);
   total('sessions_refused_total', 'Sessions not stored because the table was full.', ({ refused }) => refused);

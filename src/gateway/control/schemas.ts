@@ -113,6 +113,7 @@ export const status = object({
   keys: listOf(key),
   packets: counts,
   latency,
+  responder: orNull(counts),
 });
 
 const backendFields = {

@@ -72,6 +72,16 @@ export class TwoHosts {
     this.#closePass();
   }
 
+  /** Runs ip(8) on the gateway's host. */
+  gatewayIp(...args: string[]): void {
+    ip('-n', this.gatewayNamespace, ...args);
+  }
+
+  /** The same on the client's. */
+  clientIp(...args: string[]): void {
+    ip('-n', this.clientNamespace, ...args);
+  }
+
   /** Takes the gateway's device down, or up again; its IPv4 address stays. */
   setGatewayLink(state: 'up' | 'down'): void {
     ip('-n', this.gatewayNamespace, 'link', 'set', this.gatewayInterface, state);

@@ -119,6 +119,11 @@ export const catalogue = {
     'every packet costs an allocation before the program sees it',
     'use a driver with native XDP, an MTU that it allows, and free queues; see "ip link" and the daemon’s log for why native mode was refused',
   ),
+  'interface-without-program': entry(
+    'note',
+    'listen.attach is none: every lookup goes through the daemon, which is slow',
+    'use listen.attach: auto where there is XDP',
+  ),
   'interface-not-attached': entry('problem', 'requests on it are not answered', 'see the daemon’s log'),
   'interface-own-program': entry(
     'note',

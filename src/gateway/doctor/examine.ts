@@ -35,7 +35,7 @@ export async function examine(config: Config, options: ExamineOptions, runtime: 
   return [
     ...checkMachine(config, status),
     ...checkFiles(config, status?.keys, runtime.wallMs()),
-    ...checkPins(config),
+    ...(config.listen.attach === 'none' ? [] : checkPins(config)),
     ...checkInterfaces(config, status?.interfaces),
     ...checkPorts(config, status?.pid),
     ...checkDaemon(config, daemon),

@@ -117,6 +117,7 @@ function checkProgram({ device, attached, ownPrograms: own }: InterfaceFacts, na
   }
   if (attached === 'native' || attached === 'offloaded') return ok(name, `attached in ${attached} mode (${what})`);
   if (attached === 'generic') return finding('interface-generic', name, `attached in generic mode (${what})`);
+  if (attached === 'none') return finding('interface-without-program', name, 'no XDP program is on it');
   return finding('interface-not-attached', name, `the daemon says: ${attached}`);
 }
 

@@ -34,17 +34,20 @@ export function checkPorts({ listen, control }: Config, daemonPid: number | unde
 
 export function checkUdp(port: number, sockets: readonly ListeningSocket[], daemonPid: number | undefined): Finding {
   const name = `UDP port ${port}`;
-  const other = sockets.find(({ pid }) => daemonPid === undefined || pid !== daemonPid);
+  const other = sockets.find((socket) => !isDaemons(socket, daemonPid));
   return other === undefined ? ok(name, 'no other program has it') : finding('udp-port-taken', name, ownerText(other));
 }
 
 export function checkHttp(port: number, sockets: readonly ListeningSocket[], daemonPid: number | undefined): Finding {
   const name = `control port ${port}`;
-  // Whose process can't be seen may be the daemon's.
-  const isDaemons = ({ pid }: ListeningSocket) => daemonPid !== undefined && (pid === null || pid === daemonPid);
-  const other = sockets.find((socket) => !isDaemons(socket));
+  const other = sockets.find((socket) => !isDaemons(socket, daemonPid));
   if (other !== undefined) return finding('http-port-taken', name, ownerText(other));
   return ok(name, sockets.length === 0 ? 'free' : "the daemon's");
+}
+
+/** Or may be: whose process can't be seen from here is taken for it where it answers. */
+function isDaemons({ pid }: ListeningSocket, daemonPid: number | undefined): boolean {
+  return daemonPid !== undefined && (pid === null || pid === daemonPid);
 }
 
 function ownerText({ pid, program }: ListeningSocket): string {

@@ -5,7 +5,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backendLayout, Limit, ringSlotLayout } from '../../abi.ts';
-import { buildRing } from '../../auth/placement.ts';
+import { buildRing, type Ring } from '../../auth/placement.ts';
+import type { BackendRecord } from '../../auth/responder-tables.ts';
 import type { Backend } from '../../sync/table.ts';
 import { programsEnded, SharedMemory } from './libc.ts';
 import type { Settings } from './settings.ts';
@@ -32,6 +33,8 @@ export class BackendHalves {
   #isRead = false;
   #isClosed = false;
   #inStepMs: number | undefined;
+  /** The ring in force as the responder reads it, once it was asked for. */
+  #readRing: Ring | undefined;
 
   constructor(settings: Settings, { backends, ring }: BackendHalvesDescriptors) {
     this.#settings = settings;
@@ -57,6 +60,7 @@ export class BackendHalves {
     this.#writeBackends(half, backends);
     this.#writeRing(half, backends);
     this.#settings.backendsHalf = half;
+    this.#readRing = undefined;
     if (this.#inStepMs !== undefined) this.#settings.inStepMs = this.#inStepMs;
     this.#inStepMs = undefined;
     this.#isRead = true;
@@ -93,6 +97,38 @@ export class BackendHalves {
       memory[slot * SLOT_UNITS + PLACED] = placed[slot] as number;
       memory[slot * SLOT_UNITS + MOVED] = moved[slot] as number;
     }
+  }
+
+  /** What is in force of a backend; undefined = there is no such id. */
+  backend(id: number): BackendRecord | undefined {
+    if (id >= Limit.BACKENDS) return undefined;
+    const { offset, size } = backendLayout;
+    const from = this.#settings.backendsHalf * BACKENDS_BYTES + id * size;
+    const record = new DataView(this.#backends.buffer, from, size);
+    return {
+      address: new Uint8Array(this.#backends.buffer, from + offset.address, 16).slice(),
+      port: record.getUint16(offset.port),
+      known: record.getUint8(offset.known) === 1,
+      active: record.getUint8(offset.active) === 1,
+      shed: record.getUint16(offset.shed, true),
+    };
+  }
+
+  /** The ring in force. */
+  ring(): Ring {
+    this.#readRing ??= this.#readRingOf(this.#settings.backendsHalf);
+    return this.#readRing;
+  }
+
+  #readRingOf(half: number): Ring {
+    const memory = new Uint16Array(this.#ring.buffer, half * RING_BYTES, RING_BYTES / 2);
+    const placed = new Uint16Array(Limit.RING_SLOTS);
+    const moved = new Uint16Array(Limit.RING_SLOTS);
+    for (let slot = 0; slot < Limit.RING_SLOTS; slot++) {
+      placed[slot] = memory[slot * SLOT_UNITS + PLACED] as number;
+      moved[slot] = memory[slot * SLOT_UNITS + MOVED] as number;
+    }
+    return { placed, moved };
   }
 
   close(): void {

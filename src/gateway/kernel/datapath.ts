@@ -16,14 +16,18 @@ import {
   verdictCountsLayout,
   writeKey,
 } from '../../abi.ts';
+import type { Network } from '../responder/allow-list.ts';
+import type { AnswerTables } from '../responder/responder.ts';
+import type { RequestRules, ServingSide } from '../serving-side.ts';
 import { EarlierShared } from './earlier-shared.ts';
 import { type Latencies, readLatencies } from './latencies.ts';
 import { BpfObject, mapDelete, mapKeys, mapLookup, mapUpdate, pin, possibleCpus } from './libbpf.ts';
 import { AttachError, type AttachEvents, type AttachedInterface, type AttachRequest, indexOf, Links } from './links.ts';
 import { adoptMaps } from './map-adoption.ts';
+import { mapTables } from './map-tables.ts';
 import { Pins } from './pins.ts';
 import { KernelSessionTable } from './session-table.ts';
-import { Settings } from './settings.ts';
+import { Settings, TIMED_ONE_IN } from './settings.ts';
 import { Sweeper } from './sweeper.ts';
 import { WallClock } from './wall-clock.ts';
 
@@ -75,19 +79,15 @@ export interface Away {
   readonly reason: string;
 }
 
-/** An IP network as 16 bytes and a prefix length of 0 to 128; IPv4 counts from bit 96. */
-export interface Network {
-  bytes: Uint8Array;
-  prefixLength: number;
-}
-
 export type VerdictName = Exclude<keyof typeof Verdict, 'COUNT'>;
 
-export class Datapath {
+export class Datapath implements ServingSide {
   readonly settings: Settings;
   readonly wallClock: WallClock;
   readonly table: KernelSessionTable;
   readonly sweeper: Sweeper;
+  /** What the responder answers from. */
+  readonly tables: AnswerTables;
   readonly capacity: number;
   /** Whether the maps, and what they hold, are an earlier daemon's. */
   readonly adopted: boolean;
@@ -145,6 +145,7 @@ export class Datapath {
       tableCounts: this.#fd('table_counts'),
       applyChanges: this.#object.programFd('apply_changes'),
     });
+    this.tables = mapTables(this.settings, this.wallClock, this.table);
     this.sweeper = new Sweeper(
       { sessions: this.#fd('sessions'), denied: this.#fd('denied'), facts: this.#fd('facts') },
       this.table,
@@ -305,6 +306,16 @@ export class Datapath {
   /** The program answers on exactly these addresses from now on; none is missed on the way. */
   setAddresses(addresses: readonly Uint8Array[]): void {
     this.#setMembers('addresses', addressLayout.size, Limit.ADDRESSES, addresses);
+  }
+
+  /** Writes what the program goes by, of which none depends on another. */
+  configure({ allowed, port, maxSkewMs, staleAfterMs, skewBudget }: RequestRules): void {
+    this.setAllowed(allowed);
+    this.settings.maxSkewMs = maxSkewMs;
+    this.settings.staleAfterMs = staleAfterMs;
+    this.settings.skewBudget = skewBudget;
+    this.settings.timedOneIn = TIMED_ONE_IN;
+    this.settings.port = port;
   }
 
   /** Who may ask; empty = anyone. */

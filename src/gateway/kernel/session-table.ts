@@ -18,6 +18,8 @@ import {
   tableCountsLayout,
   Wire,
 } from '../../abi.ts';
+import type { Ring } from '../../auth/placement.ts';
+import type { BackendRecord } from '../../auth/responder-tables.ts';
 import {
   type Backend,
   type FlushCounts,
@@ -360,6 +362,16 @@ export class KernelSessionTable implements SessionTable {
     if (!mapLookup(this.#facts, nameHash, new Uint8Array(value.buffer))) return undefined;
     const fact = readFact(value);
     return fact.generation >= this.#settings.factsGeneration ? fact : undefined;
+  }
+
+  /** What is in force of a backend; undefined = there is no such id. */
+  backend(id: number): BackendRecord | undefined {
+    return this.#backends.backend(id);
+  }
+
+  /** The ring in force, of the same backends. */
+  ring(): Ring {
+    return this.#backends.ring();
   }
 
   close(): void {

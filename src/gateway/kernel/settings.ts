@@ -40,10 +40,16 @@ export class Settings {
     this.#setDouble(at.inStepMs, value);
   }
 
+  get staleAfterMs(): number {
+    return this.#double(at.staleAfterMs);
+  }
   set staleAfterMs(value: number) {
     this.#setDouble(at.staleAfterMs, value);
   }
 
+  get maxSkewMs(): number {
+    return this.#double(at.maxSkewMs);
+  }
   set maxSkewMs(value: number) {
     this.#setDouble(at.maxSkewMs, value);
   }

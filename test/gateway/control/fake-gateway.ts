@@ -96,6 +96,7 @@ export function fakeStatus(): Status {
       resyncsFailed: 0,
     },
     keys: [FAKE_KEY],
+    responder: zeroCounts(),
     packets: { ...zeroCounts(), REPLY_FOUND: 42, DROP_TAG: 2 },
     latency: latencyStatus(64, fakeLatencies()),
   };
