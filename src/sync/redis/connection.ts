@@ -95,7 +95,11 @@ export class Connection {
     const reply =
       this.#channel === null
         ? this.#redis.callBuffer(command, ...args)
-        : this.#channel.send([command, ...args], (read) => read.toValue(), false);
+        : this.#channel.send(
+            [command, ...args],
+            reading(command, (reply) => reply.toValue()),
+            false,
+          );
     return reply.catch((error: unknown) => {
       throw this.#explain(command, error);
     });
@@ -104,14 +108,15 @@ export class Connection {
   /**
    * Sends one command over a connection whose replies are read in place.
    * @param read what it returns may refer to the reply, which is good until the reply after the next one that is read so
-   * @throws as `call`; what `read` throws
+   * @throws as `call`; SyncError REDIS_REPLY, or another that `read` throws
    */
   async read<T>(read: (reply: Reply) => T, ...command: readonly Argument[]): Promise<T> {
     if (this.#channel === null) throw new TypeError('read: found a connection that is read by ioredis');
+    const name = String(command[0]);
     try {
-      return await this.#channel.send(command, read, true);
+      return await this.#channel.send(command, reading(name, read), true);
     } catch (error) {
-      throw this.#explain(String(command[0]), error);
+      throw this.#explain(name, error);
     }
   }
 
@@ -244,4 +249,17 @@ export class Connection {
     const cause = this.#reason ?? reason;
     return new SyncError('REDIS_CLOSED', `${command}: the connection was cut: ${errorMessage(cause)}`, { cause });
   }
+}
+
+/** What fails as a reply is read has nothing to do with the connection. */
+function reading<T>(command: string, read: (reply: Reply) => T): (reply: Reply) => T {
+  return (reply) => {
+    try {
+      return read(reply);
+    } catch (error) {
+      if (error instanceof SyncError) throw error;
+      const message = `${command}: the reply can't be understood: ${errorMessage(error)}`;
+      throw new SyncError('REDIS_REPLY', message, { cause: error });
+    }
+  };
 }

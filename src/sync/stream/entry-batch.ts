@@ -89,10 +89,11 @@ export class EntryBatch {
     return -1;
   }
 
-  /** All fields: name, value, name, value, … */
-  fields(entry: number): Buffer[] {
+  /** The first `most` of name, value, name, value, … */
+  fields(entry: number, most: number): Buffer[] {
     const fields: Buffer[] = [];
-    for (let at = entry + OWN_VALUES; at < this.next(entry); at++) fields.push(this.slice(at));
+    const end = Math.min(this.next(entry), entry + OWN_VALUES + most);
+    for (let at = entry + OWN_VALUES; at < end; at++) fields.push(this.slice(at));
     return fields;
   }
 

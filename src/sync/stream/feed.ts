@@ -25,6 +25,7 @@ import { Waiters } from '../waiters.ts';
 import { EntryBatch } from './entry-batch.ts';
 import { FeedTables, type FeedTablesParts } from './feed-tables.ts';
 import {
+  DIGEST_FIELDS,
   endOf,
   findGap,
   type GapKind,
@@ -336,7 +337,7 @@ function advance(position: Position, entries: EntryBatch, info: StreamInfo | nul
   const id = parseStreamId(entries.slice(entries.id(last)));
   const entriesAdded = position.entriesAdded + entries.length;
   // What came with a check is no newer than its landmark.
-  const read = info === null ? landmarkOf(id, entries.fields(last)) : null;
+  const read = info === null ? landmarkOf(id, entries.fields(last, DIGEST_FIELDS)) : null;
   return { ...marked, last: id, entriesAdded, read };
 }
 

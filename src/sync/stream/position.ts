@@ -82,11 +82,11 @@ export type GapKind =
   /** An entry alone is larger than a reply may be: what it says is not known. */
   | 'entry-too-large';
 
-/** As stream.lua makes it: of a long entry the beginning of each of its first fields. */
-const DIGEST_FIELDS = 16;
+/** As stream.lua makes a digest: of a long entry the beginning of each of its first fields, names and values. */
+export const DIGEST_FIELDS = 16;
 const DIGEST_FIELD_BYTES = 512;
 
-/** The landmark that an entry makes. @param fields field, value, field, value, … */
+/** The landmark that an entry makes. @param fields name, value, name, value, …: DIGEST_FIELDS of them suffice */
 export function landmarkOf(id: StreamId, fields: readonly Buffer[]): Landmark {
   const parts: Buffer[] = [];
   for (let i = 0; i < Math.min(fields.length, DIGEST_FIELDS); i++) {

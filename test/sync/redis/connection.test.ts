@@ -61,7 +61,7 @@ describe('a connection that is read in place', () => {
     await expect(connection.call('B')).rejects.toMatchObject({ code: 'REDIS_REFUSED', message: 'B: WRONGTYPE no' });
     answers = [encodeReply([['feed', [['1-0', ['op', 'set']]]]])];
     const batch = await connection.read((reply) => new EntryBatch(reply, 0), 'XREAD');
-    expect(batch.fields(batch.first).map(String)).toEqual(['op', 'set']);
+    expect(batch.fields(batch.first, 16).map(String)).toEqual(['op', 'set']);
     connection.drop();
     await ended(connection);
   });
@@ -75,6 +75,20 @@ describe('a connection that is read in place', () => {
     await expect(connection.transaction([['A']])).rejects.toMatchObject({ message: 'A: NOPERM no' });
     answers = [OK, Buffer.from('+QUEUED\r\n'), encodeReply(null)];
     await expect(connection.readTransaction([['A']], () => 1)).rejects.toMatchObject({ code: 'REDIS_REPLY' });
+    connection.drop();
+    await ended(connection);
+  });
+
+  it('says what it was where a reply is there and can not be understood, and goes on', async () => {
+    const connection = await open();
+    answers = [encodeReply(['a'])];
+    const read = connection.read(() => {
+      throw new RangeError('found 17');
+    }, 'XREAD');
+    const message = "XREAD: the reply can't be understood: found 17";
+    await expect(read).rejects.toMatchObject({ code: 'REDIS_REPLY', message });
+    answers = [encodeReply('b')];
+    expect(await connection.call('B')).toEqual(Buffer.from('b'));
     connection.drop();
     await ended(connection);
   });

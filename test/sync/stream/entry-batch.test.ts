@@ -7,7 +7,7 @@ describe('a batch of entries', () => {
     const batch = batchOf(['1-0', 'op', 'set', 'sid', 'a'], ['2-0'], ['3-1', 'op', 'del', 'op', 'other', 'sid', '']);
     const seen: [string, string[]][] = [];
     for (let i = 0, entry = batch.first; i < batch.length; i++, entry = batch.next(entry)) {
-      seen.push([batch.slice(batch.id(entry)).toString(), batch.fields(entry).map(String)]);
+      seen.push([batch.slice(batch.id(entry)).toString(), batch.fields(entry, 16).map(String)]);
     }
     expect(seen).toEqual([
       ['1-0', ['op', 'set', 'sid', 'a']],
@@ -19,6 +19,13 @@ describe('a batch of entries', () => {
     expect(batch.isText(batch.field(last, 'op'), 'delete')).toBe(false);
     expect(batch.size(batch.field(last, 'sid'))).toBe(0);
     expect(batch.field(last, 'o')).toBe(-1);
+  });
+
+  it('gives the first fields of a long entry', () => {
+    const many = Array.from({ length: 40 }, (_, i) => [`f${i}`, `v${i}`]).flat();
+    const batch = batchOf(['1-0', 'op', 'del'], ['2-0', ...many]);
+    expect(batch.fields(batch.last, 5).map(String)).toEqual(['f0', 'v0', 'f1', 'v1', 'f2']);
+    expect(batch.fields(batch.first, 5).map(String)).toEqual(['op', 'del']);
   });
 
   it('is empty where XREAD found nothing', () => {
