@@ -27,7 +27,7 @@ export function isStreamId(bytes: Buffer): boolean {
 /** @throws SyncError REDIS_REPLY where `text` is not an id as Redis writes it */
 export function parseStreamId(text: string | Buffer): StreamId {
   const match = ID.exec(text.toString('latin1'));
-  if (match === null) throw new SyncError('REDIS_REPLY', 'a stream id: found other bytes than <ms>-<seq>');
+  if (match === null) throw noId();
   return { ms: BigInt(match[1] as string), seq: BigInt(match[2] as string) };
 }
 
@@ -42,6 +42,12 @@ export function formatStreamId(id: StreamId): string {
   return `${id.ms}-${id.seq}`;
 }
 
+function noId(): SyncError {
+  return new SyncError('REDIS_REPLY', 'a stream id: found other bytes than <ms>-<seq>');
+}
+
+/** Two numbers of 64 bits. */
+const ID_MAX_BYTES = 41;
 const DASH = 0x2d;
 const DIGIT_0 = 0x30;
 
@@ -55,14 +61,27 @@ export class VersionCell implements Version {
   /**
    * Takes an id, the `length` bytes at `start`. Parts beyond the largest are set to the largest: such versions are all
    * equal, and equal ones still take effect in the feed's order.
+   * @throws SyncError REDIS_REPLY where it is not an id as Redis writes it
    */
   set(bytes: Buffer, start = 0, length = bytes.length): void {
     const end = start + length;
     let ms = 0;
     let at = start;
-    for (; at < end && bytes[at] !== DASH; at++) ms = ms * 10 + (bytes[at] as number) - DIGIT_0;
+    // Negative once there was a byte that is no digit: cheaper than to ask for each.
+    let wrong = 0;
+    for (; at < end && bytes[at] !== DASH; at++) {
+      const digit = (bytes[at] as number) - DIGIT_0;
+      wrong |= digit | (9 - digit);
+      ms = ms * 10 + digit;
+    }
+    const dash = at;
     let seq = 0;
-    for (at += 1; at < end; at++) seq = seq * 10 + (bytes[at] as number) - DIGIT_0;
+    for (at += 1; at < end; at++) {
+      const digit = (bytes[at] as number) - DIGIT_0;
+      wrong |= digit | (9 - digit);
+      seq = seq * 10 + digit;
+    }
+    if (wrong < 0 || dash === start || dash + 1 >= end || length > ID_MAX_BYTES) throw noId();
     this.inexact = ms > VERSION_MS_MAX || seq > VERSION_SEQ_MAX;
     if (ms > VERSION_MS_MAX) {
       this.ms = VERSION_MS_MAX;

@@ -77,6 +77,23 @@ describe('versions', () => {
     );
   });
 
+  it.each([
+    '',
+    '-',
+    '1',
+    '1-',
+    '-1',
+    '1-2-3',
+    '1-x',
+    'x-1',
+    ' 1-1',
+    '1:1',
+    '١-1',
+    `${'1'.repeat(21)}-${'1'.repeat(21)}`,
+  ])('are not made of "%s"', (text) => {
+    expect(() => versionOf(text)).toThrow(expect.objectContaining({ code: 'REDIS_REPLY' }));
+  });
+
   it('are written over', () => {
     const cell = versionOf('8796093022208-7');
     cell.set(Buffer.from('3-4'));

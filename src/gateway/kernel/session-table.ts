@@ -138,6 +138,7 @@ export class KernelSessionTable implements SessionTable {
   deny(hash: string, untilMs: number): void {
     const at = this.#next(untilMs === 0 ? ChangeKind.ALLOW : ChangeKind.DENY, hash, this.#deniedGeneration);
     this.#writeMs(untilMs, at + change.expiresMs);
+    this.#queued += 1;
   }
 
   putFact(nameHash: string, value: Uint8Array, version: Version): void {
@@ -149,10 +150,12 @@ export class KernelSessionTable implements SessionTable {
     this.#changes.fill(0, at + change.value + value.length, at + change.value + Wire.FACT_MAX);
     this.#changes.set(value, at + change.value);
     this.#changes[at + change.length] = value.length;
+    this.#queued += 1;
   }
 
   removeFact(nameHash: string): void {
     this.#next(ChangeKind.DELETE_FACT, nameHash, this.#factsGeneration);
+    this.#queued += 1;
   }
 
   /**
@@ -166,12 +169,13 @@ export class KernelSessionTable implements SessionTable {
     this.#changes.set(key, at + change.hash);
     for (const { from, to, size } of fields) this.#changes.set(value.subarray(from, from + size), at + to);
     this.#changes[at + change.kind] = kind;
+    this.#queued += 1;
   }
 
-  /** @returns where the next change is written */
+  /** @returns where the next change is written; it counts as queued only once it is written as a whole */
   #room(): number {
     if (this.#queued === Limit.CHANGES) this.#run();
-    return changeLayout.size * this.#queued++;
+    return changeLayout.size * this.#queued;
   }
 
   #next(kind: ChangeKind, hash: string, generation: number): number {
@@ -188,6 +192,7 @@ export class KernelSessionTable implements SessionTable {
     this.#writeVersion(version, at + change.version);
     this.#writeMs(expiresMs, at + change.expiresMs);
     this.#changes.writeUInt16LE(backendId, at + change.backendId);
+    this.#queued += 1;
   }
 
   /** Milliseconds x 2^20 + sequence number, in two halves. */

@@ -16,7 +16,7 @@ import { evaluate, isNoScript, KEY_SCRIPT, PAGE_SCRIPT } from '../redis/scripts.
 import { readFacts, type ServerFacts } from '../redis/server-facts.ts';
 import type { Runtime } from '../runtime.ts';
 import { asPage, escapeGlob, pageArguments, type SessionsOptions } from '../snapshot/pages.ts';
-import { ELSEWHERE } from '../snapshot/records.ts';
+import { ELSEWHERE, isEnd } from '../snapshot/record-ends.ts';
 import { readArguments } from '../snapshot/session-forms.ts';
 import { asCommand, type KeyRead } from '../tables/redis-table.ts';
 import type { Tuning } from '../tuning.ts';
@@ -212,7 +212,7 @@ export class MasterLink {
         const page = asPage(reply);
         let sessions = 0;
         for (let i = 2; i + 2 < page.length; i += 3) {
-          if (this.#apply(page[i] as Buffer, page[i + 1], page[i + 2])) sessions += 1;
+          if (this.#apply(page[i], page[i + 1], page[i + 2])) sessions += 1;
         }
         events.flush();
         return { cursor: String(page[0]), sessions };
@@ -287,12 +287,17 @@ export class MasterLink {
     );
   }
 
-  #apply(key: Buffer, value: unknown, ends: unknown): boolean {
+  /** @throws SyncError REDIS_REPLY where it is not what record.lua returns */
+  #apply(key: unknown, value: unknown, ends: unknown): boolean {
+    const isValue = value === null || Buffer.isBuffer(value);
+    if (!Buffer.isBuffer(key) || !isValue || !isEnd(ends, value !== null)) {
+      throw new SyncError('REDIS_REPLY', 'a record: found something else than a session');
+    }
     if (ends === ELSEWHERE) {
       this.#parts.events.elsewhere(key.toString('latin1'), null);
       return false;
     }
-    return this.#parts.events.apply(key, value as Buffer | null, ends as number);
+    return this.#parts.events.apply(key, value, ends);
   }
 }
 

@@ -8,6 +8,7 @@ import { SyncError } from '../errors.ts';
 import type { Reply } from '../redis/resp-reply.ts';
 import { KIND } from '../redis/resp-scanner.ts';
 import { parseStreamId, type StreamId } from '../versions.ts';
+import { isEnd } from './record-ends.ts';
 
 /** The list, the cursor and the id come first. */
 const FIRST = 3;
@@ -35,6 +36,7 @@ export class PageBatch {
       const kind = reply.kind(at + 1);
       const isValue = kind === KIND.bulk || kind === KIND.null;
       if (reply.kind(at) !== KIND.bulk || !isValue || reply.kind(at + 2) !== KIND.integer) throw noPage();
+      if (!isEnd(reply.integer(at + 2), kind === KIND.bulk)) throw noPage();
     }
   }
 

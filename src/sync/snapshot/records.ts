@@ -10,15 +10,8 @@ import type { SessionTable, Version } from '../table.ts';
 import type { KnownBackends } from '../tables/known-backends.ts';
 import { formatStreamId, VersionCell } from '../versions.ts';
 import type { Page } from './pages.ts';
+import { GONE, NEVER, OTHER_TYPE, TOO_LONG } from './record-ends.ts';
 import { type BackendSource, backendIn } from './session-forms.ts';
-
-/** What record.lua puts in the place of an end. */
-const NEVER = -1;
-const GONE = -2;
-const OTHER_TYPE = -3;
-const TOO_LONG = -4;
-/** Another node of the cluster has the key. */
-export const ELSEWHERE = -5;
 
 export interface RecordsParts {
   readonly table: SessionTable;

@@ -68,8 +68,12 @@ export class DeniedTable implements RedisTable {
     }
     for (let i = 1; i + 1 < page.length; i += 2) {
       const member = page[i] as Buffer;
+      const untilMs: unknown = page[i + 1];
+      if (typeof untilMs !== 'number' || !(untilMs > 0)) {
+        throw new SyncError('REDIS_REPLY', 'a page of revoked sessions: found no time');
+      }
       if (isCookieHash(member)) {
-        table.deny(member.toString('latin1'), page[i + 1] as number);
+        table.deny(member.toString('latin1'), untilMs);
         this.#entries += 1;
       } else {
         problems.count('denied-entry');

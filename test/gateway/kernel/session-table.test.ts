@@ -55,6 +55,18 @@ describe('changes', () => {
     expect(table.flush()).toEqual(noChanges());
   });
 
+  test('that can not be written are not made, nor is another in their place', () => {
+    const { table } = datapath;
+    table.put(hashOf(1), { ms: 10, seq: 0 }, 0, 1);
+    expect(() => table.put(hashOf(2), { ms: -1, seq: 0 }, 0, 1)).toThrow(RangeError);
+    expect(() => table.put(hashOf(2), { ms: 10, seq: 0 }, -6, 1)).toThrow(RangeError);
+    expect(() => table.remove(hashOf(1), { ms: -1, seq: 0 })).toThrow(RangeError);
+    expect(() => table.deny(hashOf(3), -1)).toThrow(RangeError);
+    table.put(hashOf(4), { ms: 10, seq: 0 }, 0, 2);
+    expect(table.flush()).toEqual({ ...noChanges(), inserted: 2 });
+    expect([1, 2, 3, 4].map((n) => held(n)?.backendId)).toEqual([1, undefined, undefined, 2]);
+  });
+
   test('older than what is held are skipped, in one generation', () => {
     const { table } = datapath;
     table.put(hashOf(1), { ms: 10, seq: 5 }, 0, 1);

@@ -27,6 +27,8 @@ describe('a page', () => {
     ['a record without a key', ['0', '0-0', null, 'web-1', -1]],
     ['a list for a value', ['0', '0-0', 'sess:a', ['web-1'], -1]],
     ['a string for an end', ['0', '0-0', 'sess:a', 'web-1', '-1']],
+    ['an end that is neither a time nor a mark', ['0', '0-0', 'sess:a', null, -6]],
+    ['an end that only a record without a value has', ['0', '0-0', 'sess:a', 'web-1', -2]],
     ['a bad last record', ['0', '0-0', 'sess:a', 'web-1', -1, 'sess:b', 'web-1', null]],
   ])('is refused where the script answered %s', (_, value) => {
     expect(() => new PageBatch(replyOf(encodeReply(value)))).toThrow(expect.objectContaining({ code: 'REDIS_REPLY' }));
