@@ -92,6 +92,11 @@ export const FEED_FAULTS: readonly Fault[] = [
     apply: async (world, random) => {
       const multi = world.redis.multi();
       write(multi, random, 50);
+      if (random.chance(0.5)) {
+        // Redis remembers the highest id ever deleted: for a minute all others are below it.
+        const deleted = `${Date.now() + 60_000}-0`;
+        multi.xadd(FEED, deleted, 'op', 'backends').xdel(FEED, deleted);
+      }
       multi.xtrim(FEED, 'MAXLEN', 0);
       multi.call('XSETID', FEED, `${Date.now() - random.between(1_000, 60_000)}-0`);
       write(multi, random, random.between(0, 50));
