@@ -50,8 +50,9 @@ inlined int is_empty(const struct session *copy)
 }
 
 /*
- * Makes `record` the session's copy, or, where it is none, takes the copy away. To be called after the map has changed.
- * Of three sessions in a line one is without a copy: the one that was written last in a way that another wants, too.
+ * Makes `record` the session's copy, or, where it is none, takes the copy away: before `under_way` and the map change,
+ * and of a session that is new after that (copies.h). Where a line is full, one of its two gives way: which, goes by
+ * the hash of the new one.
  */
 inlined void keep_copy(const struct settings *setting, const __u8 hash[16], const struct session *record)
 {
@@ -94,9 +95,9 @@ inlined void apply_put(const struct settings *setting, const struct change *chan
 	session.flags = held ? held->flags : session_flags(change->hash, counts);
 	seal_session(change->hash, &session);
 	if (held) {
+		keep_copy(setting, change->hash, &session);
 		write_session(&written->session, &session);
 		write_session(held, &session);
-		keep_copy(setting, change->hash, &session);
 		result->replaced++;
 		return;
 	}
@@ -118,13 +119,12 @@ inlined void apply_delete(const struct settings *setting, const struct change *c
 		result->skipped++;
 		return;
 	}
-	((volatile struct session *)&written->session)->check = 0;
-	if (bpf_map_delete_elem(&sessions, change->hash)) {
-		result->skipped++;
-		return;
-	}
 	keep_copy(setting, change->hash, NULL);
-	result->deleted++;
+	((volatile struct session *)&written->session)->check = 0;
+	if (bpf_map_delete_elem(&sessions, change->hash))
+		result->skipped++;
+	else
+		result->deleted++;
 }
 
 /* Makes these the flags of a session, if it is held; all else stays. */
@@ -138,9 +138,9 @@ inlined void flag_session(const struct settings *setting, const __u8 hash[16], _
 	session = *held;
 	session.flags = flags;
 	seal_session(hash, &session);
+	keep_copy(setting, hash, &session);
 	write_session(&written->session, &session);
 	write_session(held, &session);
-	keep_copy(setting, hash, &session);
 }
 
 #endif

@@ -5,9 +5,12 @@
  * three times, for a bucket, an element's key and its record, each only known from the one before.
  *
  * A line has room for two. What finds no place is looked up in the hash map, and so is what isn't held: of as many
- * sessions as there are lines that is one in ten. Only apply_changes writes copies, each after the map has changed: so
- * of two readings of one session the second is never the older one. A copy that is being written over, by its own
- * session's or by another's, has a check that fits neither, and is passed over.
+ * sessions as there are lines that is one in ten.
+ *
+ * Only apply_changes writes copies. Each has its record's check, and is passed over while it does not fit: while it is
+ * written over, by its own session's next record or by another session's. A reader then goes on to the map, which is
+ * never ahead of the copy: a copy is the first thing that is written, and the first that is taken away. So of two
+ * readings of one session, from wherever, the second is never the older one.
  */
 #ifndef SESSION_GATEWAY_COPIES_H
 #define SESSION_GATEWAY_COPIES_H
