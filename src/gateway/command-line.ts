@@ -60,7 +60,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-function commandLine(): Command {
+/** The tree of commands, for whoever asks what there is. */
+export function commandLine(): Command {
   const program = new Command('gateway')
     .description('Answers session lookups inside the Linux kernel, fed live from Redis.')
     .version(VERSION, '-V, --version', 'show the version')
