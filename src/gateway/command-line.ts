@@ -19,12 +19,14 @@ import { addRun } from './commands/run.ts';
 import { addSettle } from './commands/settle.ts';
 import { addSpoeAgent } from './commands/spoe-agent.ts';
 import { addStatus } from './commands/status.ts';
+import { addTop } from './commands/top.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import { VERSION } from './version.ts';
 
 const COMMANDS = [
   addRun,
   addStatus,
+  addTop,
   addKeys,
   addLookup,
   addBackend,

@@ -15,6 +15,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const COMMANDS = [
   ['run'],
   ['status'],
+  ['top'],
+  ['doctor'],
   ['reload-keys'],
   ['keys', 'new'],
   ['keys', 'list'],
