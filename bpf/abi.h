@@ -246,6 +246,9 @@ struct key {
 	__u32 suite;
 	/* 1 = replies are encrypted */
 	__u32 encrypt;
+	/* Where map `key_uses` counts, below LIMIT_KEYS; no other key that is in force has it. */
+	__u32 uses_at;
+	__u32 zero;
 };
 
 /*

@@ -24,6 +24,17 @@ inlined __u64 guard_of(const struct key *key, const struct request *request)
 	return siphash64((const __u64 *)key->guard_key, guarded, PREFIX_WORDS + TAG_WORDS);
 }
 
+/* To be called where a request is authentic. */
+inlined void count_use(const struct key *key)
+{
+	__u32 at = key->uses_at;
+	__u64 *uses;
+
+	uses = bpf_map_lookup_elem(&key_uses, &at);
+	if (uses)
+		(*uses)++;
+}
+
 inlined int is_outside_skew(const struct settings *now_settings, __u64 now_ms, __u64 time_ms)
 {
 	__u64 skew_ms = now_ms > time_ms ? now_ms - time_ms : time_ms - now_ms;

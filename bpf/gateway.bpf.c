@@ -176,6 +176,7 @@ inlined enum verdict answer(struct xdp_md *ctx)
 		return VERDICT_ABORTED;
 	if ((work->digest[0] ^ load64(request.proof->tag)) | (work->digest[1] ^ load64(request.proof->tag + 8)))
 		return VERDICT_DROP_TAG;
+	count_use(key);
 
 	/* 8: answers that look nothing up */
 	set_moment(&moment, setting, now_ms, monotonic_ms);

@@ -164,6 +164,14 @@ struct {
 	__type(value, struct verdict_counts);
 } verdict_counts SEC(".maps");
 
+/* Authentic requests by key, at key.uses_at, counted by each CPU for itself. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LIMIT_KEYS);
+	__type(key, __u32);
+	__type(value, __u64);
+} key_uses SEC(".maps");
+
 /* How long answers take, by enum latency_kind, counted by each CPU for itself. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -1,10 +1,10 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = 'b1da96bb56f2';
+export const ABI_HASH = '0eaf5f4da235';
 
 /** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
-export const SHARED_HASH = 'ffe37619d0c7';
+export const SHARED_HASH = 'd7ad894d8456';
 
 function readBytes(view: DataView, at: number, length: number): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset + at, length).slice();
@@ -521,7 +521,7 @@ export function writeSettings(view: DataView, at: number, value: Settings): void
   view.setUint32(at + 76, value.zero, true);
 }
 
-/** struct key, 104 bytes */
+/** struct key, 112 bytes */
 export interface Key {
   notBeforeMs: bigint;
   notAfterMs: bigint;
@@ -530,10 +530,12 @@ export interface Key {
   outerState: number[];
   suite: number;
   encrypt: number;
+  usesAt: number;
+  zero: number;
 }
 
 export const keyLayout = {
-  size: 104,
+  size: 112,
   offset: {
     notBeforeMs: 0,
     notAfterMs: 8,
@@ -542,6 +544,8 @@ export const keyLayout = {
     outerState: 64,
     suite: 96,
     encrypt: 100,
+    usesAt: 104,
+    zero: 108,
   },
 } as const;
 
@@ -554,6 +558,8 @@ export function readKey(view: DataView, at = 0): Key {
     outerState: Array.from({ length: 8 }, (_, i) => view.getUint32(at + 64 + 4 * i, true)),
     suite: view.getUint32(at + 96, true),
     encrypt: view.getUint32(at + 100, true),
+    usesAt: view.getUint32(at + 104, true),
+    zero: view.getUint32(at + 108, true),
   };
 }
 
@@ -565,6 +571,8 @@ export function writeKey(view: DataView, at: number, value: Key): void {
   for (let i = 0; i < 8; i++) view.setUint32(at + 64 + 4 * i, value.outerState[i] as number, true);
   view.setUint32(at + 96, value.suite, true);
   view.setUint32(at + 100, value.encrypt, true);
+  view.setUint32(at + 104, value.usesAt, true);
+  view.setUint32(at + 108, value.zero, true);
 }
 
 /** struct key_fingerprint, 16 bytes */

@@ -45,6 +45,8 @@ describe('codecs', () => {
       outerState: Array.from({ length: 8 }, (_, i) => i),
       suite: abi.Suite.BLAKE2S,
       encrypt: 1,
+      usesAt: 3,
+      zero: 0,
     };
     const view = new DataView(new ArrayBuffer(abi.keyLayout.size + 3));
     abi.writeKey(view, 3, key);

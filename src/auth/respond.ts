@@ -87,6 +87,7 @@ export function respond(
   // 7. Tag.
   const replyKey = authenticate(key, datagram, type, count);
   if (replyKey === undefined) return { verdict: Verdict.DROP_TAG };
+  tables.countKeyUse?.(keyId);
 
   const request = { type, keyId, nonce: nonceOf(datagram), count, encrypted: key.encrypt, replyKey };
   const moment = momentOf(settings, monotonicMs, nowMs);

@@ -65,4 +65,6 @@ export interface ResponderTables {
   spendSkewBudget(nowMs: number): boolean;
   /** Told of each backend that an answer names, where somebody counts them. */
   countAnswer?(backendId: number): void;
+  /** Told of the key of each authentic request, likewise. */
+  countKeyUse?(keyId: number): void;
 }

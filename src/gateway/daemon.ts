@@ -150,6 +150,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     sync,
     keys,
     reloadKeys,
+    backends: () => table.backends,
     addresses,
     events,
     directory,

@@ -23,6 +23,8 @@ export function kernelKey(key: Key): KernelKey {
     outerState: outer,
     suite: SUITE_NUMBERS[key.suite],
     encrypt: key.encrypt ? 1 : 0,
+    usesAt: 0, // given by the table
+    zero: 0,
   };
 }
 

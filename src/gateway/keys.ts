@@ -66,7 +66,7 @@ export class Keys {
     }
   }
 
-  list(nowMs: number): KeyInfo[] {
+  list(nowMs: number): Omit<KeyInfo, 'uses'>[] {
     return [...this.#inForce].map((key) => ({ ...key.toJSON(), valid: key.validAt(nowMs) }));
   }
 

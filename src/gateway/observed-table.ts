@@ -10,6 +10,7 @@ import { EVENT_NAMES_MAX, type GatewayEvent } from './ports.ts';
 export class ObservedTable implements SessionTable {
   readonly #table: SessionTable;
   readonly #events: Pick<Events, 'publish' | 'countDenial'>;
+  #inForce: readonly Backend[] = [];
   /** By name, everything of a backend as text. */
   #backends: ReadonlyMap<string, string> = new Map();
   /** Values in hex by the hash of their names, at most `FACTS_MAX`; of further ones every setting is told. */
@@ -39,6 +40,11 @@ export class ObservedTable implements SessionTable {
 
   get factsRoom(): Room {
     return this.#table.factsRoom;
+  }
+
+  /** Those that were set last. */
+  get backends(): readonly Backend[] {
+    return this.#inForce;
   }
 
   put(hash: string, version: Version, expiresMs: number, backendId: number): void {
@@ -114,6 +120,7 @@ export class ObservedTable implements SessionTable {
 
   setBackends(backends: readonly Backend[]): void {
     this.#table.setBackends(backends);
+    this.#inForce = backends;
     const now = new Map(backends.map((backend) => [backend.name, textOf(backend)]));
     const names = [...now.keys()].filter((name) => now.get(name) !== this.#backends.get(name));
     names.push(...[...this.#backends.keys()].filter((name) => !now.has(name)));

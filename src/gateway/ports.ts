@@ -42,6 +42,8 @@ export interface KeyName {
 export interface KeyInfo extends KeyFields {
   /** Whether it may be used now. */
   readonly valid: boolean;
+  /** Authentic requests with it, since it was put in force. */
+  readonly uses: number;
 }
 
 export type VerdictName = Exclude<keyof typeof Verdict, 'COUNT'>;
@@ -239,6 +241,14 @@ export interface Directory {
   removeFact(name: string): Promise<void>;
 }
 
+/** A backend as answers go by it, with counters. */
+export interface BackendCounts extends Pick<BackendRecord, 'name' | 'id' | 'state' | 'weight' | 'shed'> {
+  /** Sessions stored on it, as last counted; null before that. */
+  readonly sessions: number | null;
+  /** How often an answer named it, since the maps were made. */
+  readonly answers: number;
+}
+
 /** A backend with its share of the ring and how much it is used. */
 export interface BackendView extends BackendRecord, BackendUse {
   /** Of those who are placed anew, the part that comes here, 0 to 1. */
@@ -256,6 +266,8 @@ export interface Gateway extends Omit<Directory, 'backends' | 'denySession'> {
   keys(): readonly KeyInfo[];
   reloadKeys(): KeyReload;
   backends(): Promise<BackendViews>;
+  /** The backends in force here, without asking Redis, at most `limit` of them, by id. */
+  backendCounts(limit: number): readonly BackendCounts[];
   session(sid: string): Promise<SessionView>;
   /**
    * @param forMs null = for good

@@ -5,6 +5,7 @@ import type { Session } from '../abi.ts';
 import { cookieHash } from '../auth/cookie.ts';
 import type { Runtime } from '../sync/runtime.ts';
 import type { SyncStatus } from '../sync/status.ts';
+import type { Backend } from '../sync/table.ts';
 import { AnswerRates, type ReadAnswers } from './answer-rates.ts';
 import type { Config } from './config.ts';
 import { deniedUntil } from './denied-until.ts';
@@ -12,6 +13,7 @@ import type { Events } from './events.ts';
 import type { Latencies } from './kernel/latencies.ts';
 import { latencyStatus } from './latency-status.ts';
 import type {
+  BackendCounts,
   BackendRecord,
   BackendViews,
   Directory,
@@ -54,6 +56,7 @@ export interface KernelView {
   verdictCounts(): Record<VerdictName, number>;
   /** Of no status where nothing is timed. */
   latencies(): Partial<Latencies>;
+  keyUses(id: number): number;
 }
 
 /** What is read of the responder. */
@@ -67,8 +70,10 @@ export interface GatewayParts {
   /** What answers beside the kernel; null where it answers alone. */
   readonly responder: ResponderView | null;
   readonly sync: { status(): SyncStatus };
-  readonly keys: { list(nowMs: number): KeyInfo[] };
+  readonly keys: { list(nowMs: number): Omit<KeyInfo, 'uses'>[] };
   readonly reloadKeys: () => KeyReload;
+  /** That are in force. */
+  readonly backends: () => readonly Backend[];
   readonly addresses: () => readonly string[];
   readonly events: Events;
   readonly directory: Directory & { session(sid: string): Promise<RedisSession | null> };
@@ -115,7 +120,8 @@ export class RunningGateway implements Gateway {
   }
 
   keys(): KeyInfo[] {
-    return this.#parts.keys.list(this.#parts.runtime.wallMs());
+    const { keys, kernel, runtime } = this.#parts;
+    return keys.list(runtime.wallMs()).map((key) => ({ ...key, uses: kernel.keyUses(key.id) }));
   }
 
   reloadKeys(): KeyReload {
@@ -135,6 +141,18 @@ export class RunningGateway implements Gateway {
       lookupsPerSecond: rates.get(backend.id) ?? null,
     }));
     return { backends: views, faults };
+  }
+
+  backendCounts(limit: number): BackendCounts[] {
+    const { backends, kernel } = this.#parts;
+    const shown = [...backends()].sort((a, b) => a.id - b.id).slice(0, limit);
+    const answers = kernel.backendAnswers(shown.map(({ id }) => id));
+    const counted = kernel.sweeper.backendSessions;
+    return shown.map(({ name, id, state, weight, shed }, i) => ({
+      ...{ name, id, state, weight, shed },
+      sessions: counted === undefined ? null : (counted[id] ?? 0),
+      answers: answers?.[i] ?? 0,
+    }));
   }
 
   patchBackend(...args: Parameters<Directory['patchBackend']>): Promise<BackendRecord> {

@@ -145,6 +145,8 @@ describe('what is applied', () => {
       outerState: one?.padStates().outer,
       suite: Suite.HMAC_SHA256,
       encrypt: 0,
+      usesAt: 0,
+      zero: 0,
     });
     expect(table.keys.get(2)).toMatchObject({ notBeforeMs: 5n, notAfterMs: 9n });
     expect(table.history.get(2)).toEqual(two?.fingerprint());

@@ -66,8 +66,17 @@ function reloadText({ added, removed, changed, kept }: KeyReload): string {
 function keysText(keys: readonly KeyInfo[]): string {
   if (keys.length === 0) return 'no keys are in force';
   const time = (ms: number | null) => (ms === null ? '-' : new Date(ms).toISOString());
-  const rows = keys.map(({ id, name, suite, encrypt, notBeforeMs, notAfterMs, valid }) => {
-    return [String(id), name, suite, encrypt ? 'yes' : 'no', time(notBeforeMs), time(notAfterMs), valid ? 'yes' : 'no'];
+  const rows = keys.map(({ id, name, suite, encrypt, notBeforeMs, notAfterMs, valid, uses }) => {
+    return [
+      String(id),
+      name,
+      suite,
+      encrypt ? 'yes' : 'no',
+      time(notBeforeMs),
+      time(notAfterMs),
+      valid ? 'yes' : 'no',
+      uses,
+    ];
   });
-  return table([['ID', 'NAME', 'SUITE', 'ENCRYPT', 'NOT BEFORE', 'NOT AFTER', 'VALID NOW'], ...rows]);
+  return table([['ID', 'NAME', 'SUITE', 'ENCRYPT', 'NOT BEFORE', 'NOT AFTER', 'VALID NOW', 'REQUESTS'], ...rows]);
 }

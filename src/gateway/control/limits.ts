@@ -17,5 +17,7 @@ export const TIMEOUT_CHECK_MS = 1_000;
 export const EXCHANGE_TIMEOUT_MS = 30_000;
 /** How long a backend's removal looks for sessions that are stored on it; with the rest it stays below the above. */
 export const USE_SEARCH_MS = 15_000;
-/** The longest answer, /metrics, has about 20 KiB; a list of 65,535 backends about 8 MiB. */
+/** Backends that have series of their own in /metrics: whoever has more asks for the sums, and Prometheus is spared. */
+export const BACKEND_SERIES_MAX = 500;
+/** /metrics has about 40 KiB, and 350 bytes a backend; a list of 65,535 backends about 8 MiB. */
 export const ANSWER_MAX_BYTES = 16 * 1024 * 1024;

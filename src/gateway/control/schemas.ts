@@ -38,6 +38,7 @@ export const key = object({
   notBeforeMs: unixMs,
   notAfterMs: unixMs,
   valid: flag,
+  uses: count,
 });
 
 export const keyList = object({ keys: listOf(key) });

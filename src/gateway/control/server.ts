@@ -42,7 +42,11 @@ export async function startControl(
   log: Logger,
   { http = null, limits, events }: ControlOptions = {},
 ): Promise<ControlServer> {
-  const parts: AppParts = { gateway, log, metrics: createMetrics(() => gateway.status()), limits, events };
+  const metrics = createMetrics({
+    status: () => gateway.status(),
+    backendCounts: (limit) => gateway.backendCounts(limit),
+  });
+  const parts: AppParts = { gateway, log, metrics, limits, events };
   const app = createApp(parts);
   const removeSocket = await listenOn(socket, (path) => app.listen({ path }));
   const closeSocket = (): Promise<void> => {

@@ -50,6 +50,7 @@ const OWN_MAPS = [
   'table_counts',
   'verdict_counts',
   'latencies',
+  'key_uses',
   'skew_budget',
 ] as const;
 type MapName = (typeof SHARED_MAPS)[number] | (typeof OWN_MAPS)[number];
@@ -263,10 +264,28 @@ export class Datapath implements ServingSide {
   putKey(id: number, key: Key): void {
     this.#waitForReaders();
     const value = new DataView(new ArrayBuffer(keyLayout.size));
-    writeKey(value, 0, key);
+    writeKey(value, 0, { ...key, usesAt: this.key(id)?.usesAt ?? this.#freeUsesAt() });
     mapUpdate(this.#fd('keys'), word(id), new Uint8Array(value.buffer));
     new Uint8Array(value.buffer).fill(0); // it holds what the secret is made into
     this.#keyFreedMs = performance.now();
+  }
+
+  /** The first place that no key has, counted from 0 again. */
+  #freeUsesAt(): number {
+    const taken = new Set(this.keyIds().map((id) => this.key(id)?.usesAt));
+    let at = 0;
+    while (taken.has(at)) at++;
+    mapUpdate(this.#fd('key_uses'), word(at), new Uint8Array(8 * this.#cpus));
+    return at;
+  }
+
+  /** Authentic requests that were signed with a key that is in force, since it was put there or the maps were made, over all CPUs. */
+  keyUses(id: number): number {
+    const key = this.key(id);
+    if (key === undefined) return 0;
+    const value = new BigUint64Array(this.#cpus);
+    mapLookup(this.#fd('key_uses'), word(key.usesAt), new Uint8Array(value.buffer));
+    return value.reduce((sum, count) => sum + Number(count), 0);
   }
 
   removeKey(id: number): void {

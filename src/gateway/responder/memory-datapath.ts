@@ -57,6 +57,7 @@ export class MemoryDatapath extends MemoryKeys implements ServingSide {
       ring: () => table.ring(),
       denied: (hash) => table.denied(hash),
       fact: (hash) => table.fact(hash),
+      countKeyUse: (id) => this.countKeyUse(id),
       countAnswer(id) {
         answers[id] = (answers[id] as number) + 1;
       },

@@ -7,6 +7,8 @@ import { Limit } from '../../abi.ts';
 import type { KeyTable } from '../ports.ts';
 
 export class MemoryKeys implements KeyTable {
+  /** By key id: no more of them than in the history. */
+  readonly #uses = new Map<number, number>();
   readonly #fingerprints = new Map<number, Uint8Array>();
 
   keyIds(): number[] {
@@ -30,6 +32,15 @@ export class MemoryKeys implements KeyTable {
       throw new RangeError(`key ids: found ${Limit.KEY_HISTORY} that were used; start the daemon anew to forget them`);
     }
     this.#fingerprints.set(id, fingerprint);
+  }
+
+  countKeyUse(id: number): void {
+    this.#uses.set(id, this.keyUses(id) + 1);
+  }
+
+  /** Authentic requests. */
+  keyUses(id: number): number {
+    return this.#uses.get(id) ?? 0;
   }
 
   forgetKey(id: number): void {

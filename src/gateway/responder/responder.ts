@@ -54,6 +54,7 @@ export class Responder {
       fact: (hash) => tables.fact(hash),
       spendSkewBudget: (nowMs) => budget.spend(nowMs),
       countAnswer: (id) => tables.countAnswer?.(id),
+      countKeyUse: (id) => tables.countKeyUse?.(id),
     };
   }
 

@@ -81,7 +81,7 @@ describe('keys', () => {
   });
 
   test('keys list', async () => {
-    expect(await succeeded('keys', 'list')).toMatch(/^7 +edge +hmac-sha256 +no +- +2030-\S+Z +yes$/m);
+    expect(await succeeded('keys', 'list')).toMatch(/^7 +edge +hmac-sha256 +no +- +2030-\S+Z +yes +21$/m);
     expect(JSON.parse(await succeeded('keys', 'list', '--json')).keys).toEqual(fakeStatus().keys);
   });
 

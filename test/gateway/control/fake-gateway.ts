@@ -4,6 +4,7 @@ import { failure } from '../../../src/gateway/errors.ts';
 import { LATENCY_BOUNDS_NS, type Latencies } from '../../../src/gateway/kernel/latencies.ts';
 import { latencyStatus } from '../../../src/gateway/latency-status.ts';
 import type {
+  BackendCounts,
   BackendRecord,
   Directory,
   Gateway,
@@ -24,6 +25,7 @@ export const FAKE_KEY = {
   notBeforeMs: null,
   notAfterMs: 1_900_000_000_000,
   valid: true,
+  uses: 21,
 } as const;
 
 /** How much every backend is used. */
@@ -32,6 +34,13 @@ export const FAKE_USE = { share: 0.25, sessions: 1_234, lookupsPerSecond: null }
 export function zeroCounts(): Record<VerdictName, number> {
   const names = Object.keys(Verdict).filter((name) => name !== 'COUNT');
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<VerdictName, number>;
+}
+
+export function fakeBackendCounts(): BackendCounts[] {
+  return [
+    { name: 'web-1', id: 1, state: 'active', weight: 100, shed: 250, sessions: 8, answers: 30 },
+    { name: 'web "2"', id: 2, state: 'draining', weight: 0, shed: 0, sessions: null, answers: 0 },
+  ];
 }
 
 /** One FOUND of 600 ns, another of 2 ms. */
@@ -235,6 +244,10 @@ export class FakeGateway implements Gateway {
   async backends() {
     const { backends, faults } = await this.directory.backends();
     return { backends: backends.map((backend) => ({ ...backend, ...FAKE_USE })), faults };
+  }
+
+  backendCounts(limit: number): BackendCounts[] {
+    return fakeBackendCounts().slice(0, limit);
   }
 
   patchBackend(...args: Parameters<Directory['patchBackend']>) {

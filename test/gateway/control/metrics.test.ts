@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createMetrics } from '../../../src/gateway/control/metrics.ts';
 import type { Status } from '../../../src/gateway/ports.ts';
-import { fakeStatus } from './fake-gateway.ts';
+import { fakeBackendCounts, fakeStatus } from './fake-gateway.ts';
 
 const SAMPLE = /^([a-z_][a-z0-9_]*)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /([a-z_]+)="((?:[^"\\]|\\.)*)"(?:,|$)/g;
@@ -32,12 +32,14 @@ function parse(text: string): { samples: Sample[]; types: Map<string, string>; h
 }
 
 async function scrape(status: Status): Promise<(name: string) => Sample[]> {
-  const { samples } = parse(await createMetrics(() => status).text());
+  const { samples } = parse(await createMetrics({ status: () => status, backendCounts: fakeBackendCounts }).text());
   return (name) => samples.filter((sample) => sample.name === `session_gateway_${name}`);
 }
 
 test('every family has a type and a help text, and counters end in _total', async () => {
-  const { samples, types, helps } = parse(await createMetrics(fakeStatus).text());
+  const { samples, types, helps } = parse(
+    await createMetrics({ status: fakeStatus, backendCounts: fakeBackendCounts }).text(),
+  );
   const own = [...types].filter(([name]) => name.startsWith('session_gateway_'));
   expect(own.length).toBeGreaterThan(10);
   for (const [name, type] of own) {
@@ -75,6 +77,24 @@ test.each([
   ['problems_total', { kind: 'feed-op' }, 1],
   ['resyncs_total', { reason: 'start' }, 1],
   ['interface', { interface: 'eth0', mode: 'native' }, 1],
+  ['backends_malformed', {}, 1],
+  ['backend_sessions', { backend: 'web-1', id: '1' }, 8],
+  ['backend_lookups_total', { backend: 'web-1', id: '1' }, 30],
+  ['backend_shed_ratio', { backend: 'web-1', id: '1' }, 0.025],
+  ['backend_state', { backend: 'web-1', id: '1', state: 'active' }, 1],
+  ['denied_sessions', {}, 3],
+  ['feed_position_timestamp_seconds', {}, 1_700_000_000],
+  ['last_resync_duration_seconds', {}, 0.001],
+  ['last_failure_timestamp_seconds', {}, 1_700_000_000],
+  ['key_requests_total', { key_id: '7', name: 'edge' }, 21],
+  ['key_valid', { key_id: '7', name: 'edge' }, 1],
+  ['key_not_after_timestamp_seconds', { key_id: '7', name: 'edge' }, 1_900_000_000],
+  ['lookup_duration_seconds_count', { status: 'FOUND' }, 2],
+  ['lookup_duration_seconds_sum', { status: 'FOUND' }, 0.0020006],
+  ['lookup_duration_seconds_bucket', { status: 'FOUND', le: '5.12e-7' }, 0],
+  ['lookup_duration_seconds_bucket', { status: 'FOUND', le: '7.68e-7' }, 1],
+  ['lookup_duration_seconds_bucket', { status: 'FOUND', le: '+Inf' }, 2],
+  ['lookup_duration_sample_ratio', {}, 1 / 64],
   ['build_info', { version: '0.1.0' }, 1],
 ])('%s', async (name, labels, value) => {
   expect((await scrape(fakeStatus()))(name)).toContainEqual(expect.objectContaining({ labels, value }));
@@ -100,7 +120,7 @@ test('an age that is not known is left out, an age of nothing is not', async () 
 
 test('a second scrape has the new values, not sums, and no state of before', async () => {
   let now = fakeStatus();
-  const metrics = createMetrics(() => now);
+  const metrics = createMetrics({ status: () => now, backendCounts: fakeBackendCounts });
   await metrics.text();
   now = { ...now, packets: { ...now.packets, REPLY_FOUND: 50 }, sync: { ...now.sync, state: 'loading' }, ageMs: null };
   const { samples } = parse(await metrics.text());

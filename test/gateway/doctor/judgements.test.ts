@@ -67,7 +67,7 @@ describe('keys', () => {
       checkKeys(
         'keys.yaml',
         keys,
-        inForce?.map((one) => ({ ...one, valid: true })),
+        inForce?.map((one) => ({ ...one, valid: true, uses: 0 })),
         NOW_MS,
       ),
     );

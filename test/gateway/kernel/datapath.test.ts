@@ -33,6 +33,8 @@ const KEY: Key = {
   outerState: Array(8).fill(0),
   suite: Suite.HMAC_SHA256,
   encrypt: 0,
+  usesAt: 0,
+  zero: 0,
 };
 
 let home: number;
