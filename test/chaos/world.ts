@@ -15,7 +15,7 @@ import { backends, changing, FIRST_TTL_MS, NAMES, permanent } from './population
 import { Random } from './random.ts';
 import { Recovery } from './recovery.ts';
 import { RedisServers, redisClient } from './redis-servers.ts';
-import { until } from './until.ts';
+import { until, WAIT_MAX_MS } from './until.ts';
 import { Writer } from './writer.ts';
 
 const REDIS_PORT = 6379;
@@ -64,7 +64,12 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.#options = options;
-    this.stage = new Stage({ name: options.name, capacity: this.capacity, feed: { from: options.from } });
+    this.stage = new Stage({
+      name: options.name,
+      capacity: this.capacity,
+      feed: { from: options.from },
+      readyTimeoutMs: WAIT_MAX_MS,
+    });
     const { network, directory } = this.stage;
     this.#key = this.writeKeys(0);
     const notify = options.from === 'notifications' ? ['--notify-keyspace-events', 'KA'] : [];

@@ -108,7 +108,7 @@ export class Connection {
   /**
    * Sends one command over a connection whose replies are read in place.
    * @param read what it returns may refer to the reply, which is good until the reply after the next one that is read so
-   * @throws as `call`; SyncError REDIS_REPLY, or another that `read` throws
+   * @throws as `call`; a SyncError that `read` throws, and REDIS_REPLY where it throws anything else
    */
   async read<T>(read: (reply: Reply) => T, ...command: readonly Argument[]): Promise<T> {
     if (this.#channel === null) throw new TypeError('read: found a connection that is read by ioredis');

@@ -9,7 +9,7 @@ export const TOO_LONG = -4;
 /** Another node of the cluster has the key. */
 export const ELSEWHERE = -5;
 
-/** Whether it can be one, with a value beside it or without: where there is a value, there is a session. */
+/** Whether it can be one, with a value beside it or without: of a key that is elsewhere nobody here has one. */
 export function isEnd(ends: unknown, hasValue: boolean): ends is number {
-  return typeof ends === 'number' && ends >= (hasValue ? NEVER : ELSEWHERE);
+  return typeof ends === 'number' && ends >= (hasValue ? TOO_LONG : ELSEWHERE);
 }

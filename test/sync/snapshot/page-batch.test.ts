@@ -28,7 +28,7 @@ describe('a page', () => {
     ['a list for a value', ['0', '0-0', 'sess:a', ['web-1'], -1]],
     ['a string for an end', ['0', '0-0', 'sess:a', 'web-1', '-1']],
     ['an end that is neither a time nor a mark', ['0', '0-0', 'sess:a', null, -6]],
-    ['an end that only a record without a value has', ['0', '0-0', 'sess:a', 'web-1', -2]],
+    ['a value of a key that is elsewhere', ['0', '0-0', 'sess:a', 'web-1', -5]],
     ['a bad last record', ['0', '0-0', 'sess:a', 'web-1', -1, 'sess:b', 'web-1', null]],
   ])('is refused where the script answered %s', (_, value) => {
     expect(() => new PageBatch(replyOf(encodeReply(value)))).toThrow(expect.objectContaining({ code: 'REDIS_REPLY' }));
