@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Machines, Result } from './machines.ts';
-import { type Block, blocksOf, consoleSteps, type Intent, isCommands, looksLike } from './markdown.ts';
+import { type Block, blocksOf, consoleSteps, type Intent, isCommands, looksLike, type PathOn } from './markdown.ts';
 
 const REPEAT_MS = 60_000;
 const PAUSE_MS = 100;
@@ -26,11 +26,13 @@ async function carryOut(block: Block, machines: Machines): Promise<string | unde
       return undefined;
     case 'unsaid':
       return isCommands(block) ? 'no comment above says whether it is run: test/docs/markdown.ts' : undefined;
-    case 'write': {
-      const folder = intent.path.slice(0, intent.path.lastIndexOf('/'));
-      const script = `mkdir -p ${folder}; printf %s "$1" > ${intent.path}`;
-      const { exit, stderr } = await machines.run(intent.machine, text, ['bash', '-euc', script, 'write']);
-      return exit === 0 ? undefined : stderr;
+    case 'write':
+      return write(machines, intent, text);
+    case 'copy': {
+      const { from, to } = intent;
+      const { exit, stdout, stderr } = await machines.run(from.machine, `cat ${from.path}`);
+      if (exit !== 0) return stderr;
+      return write(machines, to, stdout, 'umask 077');
     }
     case 'run': {
       const deadline = performance.now() + REPEAT_MS;
@@ -41,6 +43,13 @@ async function carryOut(block: Block, machines: Machines): Promise<string | unde
       }
     }
   }
+}
+
+async function write(machines: Machines, to: PathOn, text: string, before = ':'): Promise<string | undefined> {
+  const folder = to.path.slice(0, to.path.lastIndexOf('/'));
+  const script = `mkdir -p ${folder}; ${before}; printf %s "$1" > ${to.path}`;
+  const { exit, stderr } = await machines.run(to.machine, text, ['bash', '-euc', script, 'write']);
+  return exit === 0 ? undefined : stderr;
 }
 
 async function runOnce(

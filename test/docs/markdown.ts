@@ -7,6 +7,8 @@
  *   <!-- run: MACHINE, with A=b, C=d -->   run there with these words in the place of those; comes last
  *   <!-- not run: REASON -->               left out
  *
+ *   <!-- copy: MACHINE /FROM, MACHINE /TO -->   stands for copying a file from machine to machine
+ *
  * and of any other language one may be put into a file: <!-- write: /etc/some/file, MACHINE -->, which takes `with`, too. Of a
  * `console` block the lines after `$ ` are commands and the others what they print, where `…` stands for anything.
  */
@@ -14,9 +16,15 @@
 export const MACHINES = ['gateway', 'load-balancer'] as const;
 export type Machine = (typeof MACHINES)[number];
 
+export interface PathOn {
+  readonly machine: Machine;
+  readonly path: string;
+}
+
 export type Intent =
   | { readonly kind: 'run'; readonly machine: Machine; readonly exit: number; readonly isRepeated: boolean }
   | { readonly kind: 'write'; readonly machine: Machine; readonly path: string }
+  | { readonly kind: 'copy'; readonly from: PathOn; readonly to: PathOn }
   | { readonly kind: 'not run'; readonly reason: string }
   | { readonly kind: 'unsaid' };
 
@@ -33,7 +41,7 @@ export interface Block {
 }
 
 const FENCE = /^( *)(`{3,})\s*(\S*).*$/;
-const COMMENT = /^\s*<!--\s*((?:not run|run|write):.*?)\s*-->\s*$/;
+const COMMENT = /^\s*<!--\s*((?:not run|run|write|copy):.*?)\s*-->\s*$/;
 
 export const isCommands = ({ language }: Block): boolean => language === 'sh' || language === 'console';
 
@@ -66,8 +74,16 @@ function intentOf(at: string, comment: string): { intent: Intent; words: Words }
   const fail = (found: string): never => {
     throw new Error(`${at}: found "${found}" in the comment above, allowed: what test/docs/markdown.ts describes`);
   };
-  const [, kind, rest = ''] = /^(not run|run|write):\s*(.*)$/.exec(comment) ?? fail(comment);
+  const [, kind, rest = ''] = /^(not run|run|write|copy):\s*(.*)$/.exec(comment) ?? fail(comment);
   if (kind === 'not run') return { intent: { kind, reason: rest || fail(comment) }, words: [] };
+  if (kind === 'copy') {
+    const [from, to] = rest.split(/,\s*/).map((text): PathOn => {
+      const [name, path = ''] = text.split(' ');
+      return { machine: MACHINES.find((candidate) => candidate === name) ?? fail(text), path };
+    });
+    if (from === undefined || to === undefined || !`${from.path}${to.path}`.startsWith('/')) return fail(rest);
+    return { intent: { kind, from, to }, words: [] };
+  }
   const [before = '', after] = rest.split(/,\s*with\s+/);
   const words = (after ?? '').split(/,\s*/).flatMap((pair): Words => {
     if (pair === '') return [];

@@ -27,11 +27,14 @@ export async function prepareGateway(machines: Machines, prefix = 'sess:'): Prom
      umask 077
      gateway keys new --name edge-fleet >> /etc/session-gateway/keys.yaml
      gateway redis install > /dev/null
-     for i in 1 2 3; do gateway backend set app-$i --id $i --address 10.0.0.1$i:8080 > /dev/null; done
+     for i in 1 2 3; do
+       redis-cli FCALL backend_patch 2 gateway:backends sessions:feed app-$i '{"id":'$i',"address":"10.0.0.1'$i':8080"}' > /dev/null
+     done
      ${sessions.join('\n')}
      gateway run >> /var/log/session-gateway.log 2>&1 &
-     for i in $(seq 300); do gateway status --json 2> /dev/null | grep -q '"ready": *true' && break; sleep 0.1; done
-     gateway status > /dev/null
+     ready() { curl -s --unix-socket /run/session-gateway/gateway.sock --fail http://gateway/readyz > /dev/null; }
+     for i in $(seq 300); do ready && break; sleep 0.1; done
+     ready
      cat /etc/session-gateway/keys.yaml`,
   );
   await must(machines, 'load-balancer', `umask 077; cat > keys.yaml <<'END'\n${keys}END`);

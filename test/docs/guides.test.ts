@@ -1,0 +1,51 @@
+/** Each guide is followed to the letter, by someone who starts where it says. */
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { follow, readDocument } from './document.ts';
+import { Machines } from './machines.ts';
+import { type Block, isCommands } from './markdown.ts';
+import { must, prepareGateway } from './prepared.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const isRun = (block: Block): boolean => isCommands(block) && block.intent.kind === 'run';
+
+test('docs/getting-started.md, from nothing', async () => {
+  const machines = await Machines.make(`docs-gs-${process.pid}`);
+  try {
+    expect(await follow(readDocument('docs/getting-started.md'), machines)).toBeUndefined();
+  } finally {
+    await machines.close();
+  }
+});
+
+describe('with a gateway that runs', () => {
+  let machines: Machines;
+  beforeAll(async () => {
+    machines = await Machines.make(`docs-gu-${process.pid}`);
+    await prepareGateway(machines);
+  });
+  afterAll(() => machines?.close());
+
+  // Users, backends and keys go in the last ones.
+  test.each([
+    'docs/network-cards.md',
+    'docs/troubleshooting.md',
+    'docs/writing-sessions.md',
+    'docs/production.md',
+    'docs/upgrade.md',
+    'docs/moving-users.md',
+    'docs/keys.md',
+  ])('%s', async (name) => {
+    const blocks = readDocument(name);
+    expect(blocks.filter(isRun).length).toBeGreaterThan(0);
+    expect(await follow(blocks, machines)).toBeUndefined();
+  });
+
+  test('the programs of docs/writing-sessions.md', async () => {
+    const modules = `mkdir node_modules; ln -s ${ROOT}node_modules/ioredis ${ROOT}node_modules/redis node_modules/`;
+    await must(machines, 'gateway', `${modules}; node ioredis.mjs; node redis.mjs; /usr/bin/python3 session.py`);
+    for (const sid of ['s2', 's3', 's4']) {
+      expect([sid, await must(machines, 'gateway', `redis-cli HGET sess:${sid} backend`)]).toEqual([sid, 'app-1\n']);
+    }
+  });
+});
