@@ -9,14 +9,14 @@
 #include "scratch.h"
 
 /*
- * scratch->block into scratch->state. Returns 0.
+ * The block in scratch->schedule into scratch->state. Returns 0.
  * A global function: the verifier looks at it once, not once for each block (kernel 5.12 for its arguments).
  */
 __attribute__((noinline)) int sha256_block(struct scratch *scratch)
 {
 	if (!scratch)
 		return -1;
-	sha256_compress(scratch->state, scratch->block);
+	sha256_compress(scratch->state, scratch->schedule);
 	return 0;
 }
 
@@ -27,11 +27,11 @@ __attribute__((noinline)) int sha256_block(struct scratch *scratch)
 __attribute__((noinline)) int hmac_sha256_blocks(const struct key *key, struct scratch *scratch, __u64 words)
 {
 	__u64 last = words / BLOCK_WORDS;
-	__u32 *w;
+	__u64 *w;
 
 	if (!key || !scratch || words > TAGGED_WORDS_MAX)
 		return -1;
-	w = scratch->block;
+	w = scratch->schedule;
 
 	/* a one bit, zeros, and the length in bits with the pad's block counted in, for which two words are always left
 	 */
@@ -48,20 +48,20 @@ __attribute__((noinline)) int hmac_sha256_blocks(const struct key *key, struct s
 		for (int i = 0; i < BLOCK_WORDS; i++) {
 			__u64 word = bpf_be64_to_cpu(scratch->request.words[BLOCK_WORDS * block + i]);
 
-			w[2 * i] = word >> 32;
-			w[2 * i + 1] = word;
+			w[2 * i] = sha256_doubled(word >> 32);
+			w[2 * i + 1] = sha256_doubled((__u32)word);
 		}
 		sha256_block(scratch);
 	}
 
 	/* outer: the inner digest */
 	for (int i = 0; i < 8; i++) {
-		w[i] = scratch->state[i];
+		w[i] = sha256_doubled(scratch->state[i]);
 		w[i + 8] = 0;
 		scratch->state[i] = key->outer_state[i];
 	}
-	w[8] = 0x80000000;
-	w[15] = 8 * (HMAC_PAD_BYTES + 32);
+	w[8] = sha256_constant(0x80000000);
+	w[15] = sha256_constant(8 * (HMAC_PAD_BYTES + 32));
 	sha256_block(scratch);
 	for (int i = 0; i < 4; i++)
 		scratch->digest[i] =

@@ -22,7 +22,7 @@ __attribute__((noinline)) int hmac_sha256_lookup(const struct key *key, struct s
 {
 	if (!key || !scratch)
 		return -1;
-	hmac_sha256(key, scratch->request.words, 2 * LOOKUP_TAGGED_WORDS, scratch->block, scratch->digest);
+	hmac_sha256(key, scratch->request.words, 2 * LOOKUP_TAGGED_WORDS, scratch->schedule, scratch->digest);
 	return 0;
 }
 

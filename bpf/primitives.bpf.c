@@ -68,7 +68,7 @@ int hmac_sha256_40(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	for (__u32 i = 0; i < sizeof(*input) / 8; i++)
 		((__u64 *)input)[i] = load64(data + 8 * i);
-	hmac_sha256(&input->key, input->message, 10, work->block, work->digest);
+	hmac_sha256(&input->key, input->message, 10, work->schedule, work->digest);
 	for (int i = 0; i < 4; i++)
 		store64(data + 8 * i, work->digest[i]);
 	return XDP_PASS;
@@ -83,13 +83,13 @@ int sha256_block(struct xdp_md *ctx)
 	__u32 state[8], zero = 0;
 
 	work = bpf_map_lookup_elem(&scratch, &zero);
-	if (!work || data + sizeof(state) + sizeof(work->block) > (void *)(long)ctx->data_end)
+	if (!work || data + sizeof(state) + 4 * SHA256_BLOCK_WORDS > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
 	for (int i = 0; i < 8; i++)
 		state[i] = load32(data + 4 * i);
-	for (int i = 0; i < 16; i++)
-		work->block[i] = load32(data + sizeof(state) + 4 * i);
-	sha256_compress(state, work->block);
+	for (int i = 0; i < SHA256_BLOCK_WORDS; i++)
+		work->schedule[i] = sha256_doubled(load32(data + sizeof(state) + 4 * i));
+	sha256_compress(state, work->schedule);
 	for (int i = 0; i < 8; i++)
 		((__u32 *)data)[i] = state[i];
 	return XDP_PASS;
@@ -102,18 +102,19 @@ int blake2s_block(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	struct scratch *work;
-	__u32 state[8], bytes, is_last, zero = 0;
+	__u32 *block, state[8], bytes, is_last, zero = 0;
 
 	work = bpf_map_lookup_elem(&scratch, &zero);
 	if (!work || data + 32 + 64 + 8 > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
+	block = (__u32 *)work->schedule;
 	for (int i = 0; i < 8; i++)
 		state[i] = load32(data + 4 * i);
 	for (int i = 0; i < 16; i++)
-		work->block[i] = load32(data + 32 + 4 * i);
+		block[i] = load32(data + 32 + 4 * i);
 	bytes = load32(data + 96);
 	is_last = load32(data + 100);
-	blake2s_compress(state, work->block, bytes, is_last);
+	blake2s_compress(state, block, bytes, is_last);
 	for (int i = 0; i < 8; i++)
 		*(__u32 *)(data + 4 * i) = state[i];
 	return XDP_PASS;

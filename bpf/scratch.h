@@ -56,8 +56,8 @@ struct scratch {
 	__u64 digest[4];
 	/* Of the hash function, from block to block. */
 	__u32 state[8];
-	/* SHA-256's message schedule. */
-	__u32 block[16];
+	/* SHA-256's message schedule, doubled. */
+	__u64 schedule[64];
 	union {
 		/* Without the zeros behind a BATCH's tag. */
 		__u64 words[TAGGED_WORDS_MAX + TAG_WORDS];
