@@ -18,6 +18,17 @@ test('docs/getting-started.md, from nothing', async () => {
   }
 });
 
+test('README.md, "Attach it to a real network card", in a checkout', async () => {
+  const machines = await Machines.make(`docs-rm-${process.pid}`, ROOT);
+  const blocks = readDocument('README.md').filter(({ section }) => section.startsWith('Attach it'));
+  try {
+    expect(blocks.filter(isRun).length).toBe(3);
+    expect(await follow(blocks, machines)).toBeUndefined();
+  } finally {
+    await machines.close();
+  }
+});
+
 describe('with a gateway that runs', () => {
   let machines: Machines;
   beforeAll(async () => {
@@ -33,10 +44,12 @@ describe('with a gateway that runs', () => {
     'docs/writing-sessions.md',
     'docs/production.md',
     'docs/upgrade.md',
+    'README.md, "How users are moved"',
     'docs/moving-users.md',
     'docs/keys.md',
-  ])('%s', async (name) => {
-    const blocks = readDocument(name);
+  ])('%s', async (title) => {
+    const [name = '', part] = title.split(', ');
+    const blocks = readDocument(name).filter(({ section }) => part === undefined || part === `"${section}"`);
     expect(blocks.filter(isRun).length).toBeGreaterThan(0);
     expect(await follow(blocks, machines)).toBeUndefined();
   });
