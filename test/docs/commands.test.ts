@@ -36,6 +36,14 @@ test.each(documents)('%s', (name) => {
   expect(unknownOf(name, readFileSync(new URL(name, ROOT), 'utf8'))).toEqual([]);
 });
 
+/** Documents whose blocks say whether they are run: those that say it of one. */
+const saying = documents.filter((name) => /^\s*<!-- (?:not )?run: /m.test(readFileSync(new URL(name, ROOT), 'utf8')));
+
+test.each(saying)('%s: every block of commands says whether it is run, or why not', (name) => {
+  const blocks = blocksOf(name, readFileSync(new URL(name, ROOT), 'utf8')).filter(isCommands);
+  expect(blocks.filter(({ intent }) => intent.kind === 'unsaid').map(({ at }) => at)).toEqual([]);
+});
+
 test('what is not there is found', () => {
   const markdown = [
     '```sh',

@@ -1,10 +1,13 @@
 /** Each guide is followed to the letter, by someone who starts where it says. */
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { follow, readDocument } from './document.ts';
 import { Machines } from './machines.ts';
 import { type Block, isCommands } from './markdown.ts';
 import { must, prepareGateway } from './prepared.ts';
+
+// Dozens of commands, each a process of its own.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const isRun = (block: Block): boolean => isCommands(block) && block.intent.kind === 'run';

@@ -3,13 +3,16 @@
  * fails, and nobody is on that backend any more.
  */
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type BackendServer, startBackend } from '../../integrations/nginx/backend-server.ts';
 import { Browser, expressCookie } from '../../integrations/nginx/browser.ts';
 import { until } from '../e2e/until.ts';
 import { follow, readDocument } from './document.ts';
 import { Machines } from './machines.ts';
 import { must, prepareGateway, USERS } from './prepared.ts';
+
+// Dozens of commands, each a process of its own.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const WAIT_MS = 60_000;

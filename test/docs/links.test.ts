@@ -1,4 +1,4 @@
-/** Every link from a document to a file or a heading leads somewhere, and every document is in the table of contents. */
+/** Every link from a document to a file or a heading leads somewhere. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,14 +44,8 @@ test('a link that leads nowhere is found', () => {
   );
 });
 
-test('the table of contents has every document', () => {
-  const contents = readFileSync(join(ROOT, 'docs/README.md'), 'utf8');
-  const decisions = readFileSync(join(ROOT, 'docs/decisions/README.md'), 'utf8');
-  const missing = documents.filter((name) => {
-    const [, folder, file] = /^docs\/(?:(\w+)\/)?([^/]+\.md)$/.exec(name) ?? [];
-    if (file === undefined || file === 'README.md') return false;
-    if (folder === undefined) return !contents.includes(`(${file})`);
-    return folder === 'decisions' && !decisions.includes(`(${file})`);
-  });
-  expect(missing).toEqual([]);
+test('the list of decisions has each of them', () => {
+  const list = readFileSync(join(ROOT, 'docs/decisions/README.md'), 'utf8');
+  const decisions = readdirSync(join(ROOT, 'docs/decisions')).filter((file) => file !== 'README.md');
+  expect(decisions.filter((file) => !list.includes(`(${file})`))).toEqual([]);
 });
