@@ -104,7 +104,7 @@ export const errorCatalogue = {
     },
   ),
   CAPABILITY_MISSING: entry(1, 500, 'Capability missing', ({ missing }: { missing: readonly string[] }) => {
-    return `this process doesn't have ${missing.join(', ')}; needed are CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run it as root, or with these three, as config/session-gateway.service does`;
+    return `this process doesn't have ${missing.join(', ')}; needed are CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run it as root, or with these three, as packaging/systemd/session-gateway.service does`;
   }),
   START_FAILED: entry(1, 500, 'Start failed', ({ part, reason }: Reason & { part: string }) => {
     return `${part} did not start: ${reason}`;
