@@ -45,6 +45,8 @@ struct abi {
 	struct table_counts table_counts;
 	struct verdict_counts verdict_counts;
 	struct latencies latencies;
+	struct trace_control trace_control;
+	struct traced_packet traced_packet;
 	struct skew_budget skew_budget;
 };
 

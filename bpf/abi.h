@@ -174,6 +174,8 @@ enum limit {
 	/* Revocations held, those that are over and not yet collected included. */
 	LIMIT_DENIED = 262144,
 	LIMIT_FACTS = 4096,
+	/* Of map `trace_ring`: some 1,100 packets that nobody has read yet. */
+	LIMIT_TRACE_BYTES = 65536,
 };
 
 /*
@@ -433,12 +435,12 @@ struct table_counts {
 /* Map `verdict_counts`, per CPU, in cache lines of its own. */
 struct verdict_counts {
 	__u64 packets[VERDICT_COUNT];
-	/* Monotonic ns at which this packet came, if it is timed; 0 = it isn't. Beside the counts, since they are at
-	 * hand. */
+	/* Monotonic ns at which the last timed packet came. Beside the counts, since they are at hand. */
 	__u64 began_ns;
 	/* Packets until the next one that is timed. */
 	__u32 until_timed;
-	__u32 zero;
+	/* What this packet is timed for: enum timed_for of timing.h; 0 = it isn't. */
+	__u32 timed_for;
 };
 
 /* Which times are counted together: those of a reply's status, and batches, whatever their entries say. */
@@ -468,6 +470,50 @@ enum latency_scale {
 struct latencies {
 	__u64 sum_ns;
 	__u64 packets[LATENCY_BUCKETS];
+};
+
+/*
+ * The one element of map `trace_control`, mapped into the daemon, which writes each field by a single store: which
+ * packets are traced. Not pinned: a program that is loaded anew traces nothing.
+ */
+struct trace_control {
+	/* Monotonic ms until which packets are traced. Who reads them puts it off; 0 = nobody reads. */
+	__u64 until_ms;
+	/* Bits, by enum verdict. */
+	__u64 verdicts;
+	/* Those whose source is `source` in the bits of `source_mask`. */
+	__u8 source_mask[16];
+	__u8 source[16];
+	/* 0 = any */
+	__u32 key_id;
+	/* Of so many packets one is looked at, by chance; at least 1. */
+	__u32 one_in;
+	/* Packets that found the ring full. Added to by the program alone. */
+	__u64 lost;
+};
+
+/* In map `trace_ring`: a packet and what became of it. */
+struct traced_packet {
+	/* Monotonic */
+	__u64 began_ns;
+	/* Zero where only the host's stack can tell. */
+	__u8 source[16];
+	__u32 took_ns;
+	/* enum verdict */
+	__u32 verdict;
+	/* Host order, and as the packet says, genuine or not; 0 where it has no header of this protocol. */
+	__u32 key_id;
+	/* Host order */
+	__u16 source_port;
+	/* enum request_type, or what stands there */
+	__u8 type;
+	/* Of a BATCH, at most 255. */
+	__u8 entries;
+	/* The first bytes of the (first) hash that is asked for; all of it would let who reads them ask, too. */
+	__u8 hash[4];
+	/* 1 = `hash` is set */
+	__u8 has_hash;
+	__u8 zero[3];
 };
 
 /* Map `skew_budget`, per CPU: what is spent of this second's budget. */

@@ -218,11 +218,11 @@ int gateway(struct xdp_md *ctx)
 	counts = bpf_map_lookup_elem(&verdict_counts, &zero);
 	if (!counts)
 		return XDP_ABORTED;
-	begin_timing(counts);
+	begin_timing(ctx, counts);
 	verdict = answer(ctx);
 	if (verdict < VERDICT_COUNT)
 		counts->packets[verdict]++;
-	if (counts->began_ns)
+	if (counts->timed_for)
 		end_timing(counts, verdict);
 	return action_of(verdict);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * The maps. All are pinned and outlive the daemon. Those marked "mapped" are mapped into the daemon's
- * memory (BPF_F_MMAPABLE, kernel 5.5), which writes them by plain stores.
+ * The maps. All are pinned and outlive the daemon, but for those that say otherwise. Those marked "mapped" are mapped
+ * into the daemon's memory (BPF_F_MMAPABLE, kernel 5.5), which writes them by plain stores.
  */
 #ifndef SESSION_GATEWAY_MAPS_H
 #define SESSION_GATEWAY_MAPS_H
@@ -179,6 +179,29 @@ struct {
 	__type(key, __u32);
 	__type(value, struct latencies);
 } latencies SEC(".maps");
+
+/* Which packets are traced. Mapped; not pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct trace_control);
+} trace_control SEC(".maps");
+
+/* Traced packets on their way to the daemon (kernel 5.8). Not pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, LIMIT_TRACE_BYTES);
+} trace_ring SEC(".maps");
+
+/* The packet that is being traced. Not pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct traced_packet);
+} traced SEC(".maps");
 
 /* How many requests outside the skew each CPU has looked at in this second. */
 struct {

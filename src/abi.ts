@@ -1,7 +1,7 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = '0eaf5f4da235';
+export const ABI_HASH = '992d9bb2d626';
 
 /** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
 export const SHARED_HASH = 'd7ad894d8456';
@@ -98,6 +98,7 @@ export const Limit = {
   RING_SLOTS: 65537,
   DENIED: 262144,
   FACTS: 4096,
+  TRACE_BYTES: 65536,
 } as const;
 export type Limit = (typeof Limit)[keyof typeof Limit];
 
@@ -1042,7 +1043,7 @@ export interface VerdictCounts {
   packets: bigint[];
   beganNs: bigint;
   untilTimed: number;
-  zero: number;
+  timedFor: number;
 }
 
 export const verdictCountsLayout = {
@@ -1051,7 +1052,7 @@ export const verdictCountsLayout = {
     packets: 0,
     beganNs: 176,
     untilTimed: 184,
-    zero: 188,
+    timedFor: 188,
   },
 } as const;
 
@@ -1060,7 +1061,7 @@ export function readVerdictCounts(view: DataView, at = 0): VerdictCounts {
     packets: Array.from({ length: 22 }, (_, i) => view.getBigUint64(at + 8 * i, true)),
     beganNs: view.getBigUint64(at + 176, true),
     untilTimed: view.getUint32(at + 184, true),
-    zero: view.getUint32(at + 188, true),
+    timedFor: view.getUint32(at + 188, true),
   };
 }
 
@@ -1068,7 +1069,7 @@ export function writeVerdictCounts(view: DataView, at: number, value: VerdictCou
   for (let i = 0; i < 22; i++) view.setBigUint64(at + 8 * i, value.packets[i] as bigint, true);
   view.setBigUint64(at + 176, value.beganNs, true);
   view.setUint32(at + 184, value.untilTimed, true);
-  view.setUint32(at + 188, value.zero, true);
+  view.setUint32(at + 188, value.timedFor, true);
 }
 
 /** struct latencies, 472 bytes */
@@ -1095,6 +1096,114 @@ export function readLatencies(view: DataView, at = 0): Latencies {
 export function writeLatencies(view: DataView, at: number, value: Latencies): void {
   view.setBigUint64(at, value.sumNs, true);
   for (let i = 0; i < 58; i++) view.setBigUint64(at + 8 + 8 * i, value.packets[i] as bigint, true);
+}
+
+/** struct trace_control, 64 bytes */
+export interface TraceControl {
+  untilMs: bigint;
+  verdicts: bigint;
+  sourceMask: Uint8Array;
+  source: Uint8Array;
+  keyId: number;
+  oneIn: number;
+  lost: bigint;
+}
+
+export const traceControlLayout = {
+  size: 64,
+  offset: {
+    untilMs: 0,
+    verdicts: 8,
+    sourceMask: 16,
+    source: 32,
+    keyId: 48,
+    oneIn: 52,
+    lost: 56,
+  },
+} as const;
+
+export function readTraceControl(view: DataView, at = 0): TraceControl {
+  return {
+    untilMs: view.getBigUint64(at, true),
+    verdicts: view.getBigUint64(at + 8, true),
+    sourceMask: readBytes(view, at + 16, 16),
+    source: readBytes(view, at + 32, 16),
+    keyId: view.getUint32(at + 48, true),
+    oneIn: view.getUint32(at + 52, true),
+    lost: view.getBigUint64(at + 56, true),
+  };
+}
+
+export function writeTraceControl(view: DataView, at: number, value: TraceControl): void {
+  view.setBigUint64(at, value.untilMs, true);
+  view.setBigUint64(at + 8, value.verdicts, true);
+  writeBytes(view, at + 16, 16, value.sourceMask);
+  writeBytes(view, at + 32, 16, value.source);
+  view.setUint32(at + 48, value.keyId, true);
+  view.setUint32(at + 52, value.oneIn, true);
+  view.setBigUint64(at + 56, value.lost, true);
+}
+
+/** struct traced_packet, 48 bytes */
+export interface TracedPacket {
+  beganNs: bigint;
+  source: Uint8Array;
+  tookNs: number;
+  verdict: number;
+  keyId: number;
+  sourcePort: number;
+  type: number;
+  entries: number;
+  hash: Uint8Array;
+  hasHash: number;
+  zero: Uint8Array;
+}
+
+export const tracedPacketLayout = {
+  size: 48,
+  offset: {
+    beganNs: 0,
+    source: 8,
+    tookNs: 24,
+    verdict: 28,
+    keyId: 32,
+    sourcePort: 36,
+    type: 38,
+    entries: 39,
+    hash: 40,
+    hasHash: 44,
+    zero: 45,
+  },
+} as const;
+
+export function readTracedPacket(view: DataView, at = 0): TracedPacket {
+  return {
+    beganNs: view.getBigUint64(at, true),
+    source: readBytes(view, at + 8, 16),
+    tookNs: view.getUint32(at + 24, true),
+    verdict: view.getUint32(at + 28, true),
+    keyId: view.getUint32(at + 32, true),
+    sourcePort: view.getUint16(at + 36, true),
+    type: view.getUint8(at + 38),
+    entries: view.getUint8(at + 39),
+    hash: readBytes(view, at + 40, 4),
+    hasHash: view.getUint8(at + 44),
+    zero: readBytes(view, at + 45, 3),
+  };
+}
+
+export function writeTracedPacket(view: DataView, at: number, value: TracedPacket): void {
+  view.setBigUint64(at, value.beganNs, true);
+  writeBytes(view, at + 8, 16, value.source);
+  view.setUint32(at + 24, value.tookNs, true);
+  view.setUint32(at + 28, value.verdict, true);
+  view.setUint32(at + 32, value.keyId, true);
+  view.setUint16(at + 36, value.sourcePort, true);
+  view.setUint8(at + 38, value.type);
+  view.setUint8(at + 39, value.entries);
+  writeBytes(view, at + 40, 4, value.hash);
+  view.setUint8(at + 44, value.hasHash);
+  writeBytes(view, at + 45, 3, value.zero);
 }
 
 /** struct skew_budget, 16 bytes */

@@ -20,6 +20,7 @@ import { addSettle } from './commands/settle.ts';
 import { addSpoeAgent } from './commands/spoe-agent.ts';
 import { addStatus } from './commands/status.ts';
 import { addTop } from './commands/top.ts';
+import { addTrace } from './commands/trace.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import { VERSION } from './version.ts';
 
@@ -27,6 +28,7 @@ const COMMANDS = [
   addRun,
   addStatus,
   addTop,
+  addTrace,
   addKeys,
   addLookup,
   addBackend,

@@ -234,6 +234,12 @@ export const errorCatalogue = {
   EVENTS_BUSY: entry(1, 503, 'Too many readers of events', ({ max }: { max: number }) => {
     return `found ${max} readers of events already; allowed: at most ${max}`;
   }),
+  TRACE_WITHOUT_PROGRAM: entry(1, 503, 'No program shows packets', (_: object) => {
+    return 'listen.attach is none, and packets are shown by the XDP program: use auto, or see the counts in "gateway status"';
+  }),
+  TRACE_BUSY: entry(1, 503, 'Packets are watched already', (_: object) => {
+    return 'somebody else watches packets of this gateway, and one at a time may: end the other "gateway trace" first';
+  }),
   HEADERS_TOO_LARGE: entry(1, 431, 'Headers too large', ({ maxBytes }: { maxBytes: number }) => {
     return `found request line and headers over ${maxBytes} bytes; allowed: at most ${maxBytes}`;
   }),

@@ -279,6 +279,45 @@ export interface Gateway extends Omit<Directory, 'backends' | 'denySession'> {
   allowSession(sid: string): Promise<void>;
   /** Tells what changes, from now on. @returns what ends it */
   subscribe(reader: (event: GatewayEvent) => void): () => void;
+  /** Shows packets from now on. @returns what ends it @throws GatewayError TRACE_BUSY while somebody else watches */
+  trace(filter: TraceFilter, reader: TraceReader): () => void;
+}
+
+/** Which packets are traced. */
+export interface TraceFilter {
+  readonly verdicts: readonly VerdictName[];
+  /** Null = any, and packets without one. */
+  readonly keyId: number | null;
+  /** Null = any. 16 bytes, IPv4 as ::ffff:a.b.c.d, and how many bits of them count. */
+  readonly source: { readonly bytes: Uint8Array; readonly prefixLength: number } | null;
+  /** Of so many packets one is looked at, by chance; at least 1. */
+  readonly oneIn: number;
+}
+
+/** A packet for the gateway, and what became of it. What it says is as it says it, genuine or not. */
+export interface TraceEvent {
+  /** When it came, Unix ms with a fraction. */
+  readonly timeMs: number;
+  /** IP address; null where only the host's stack can tell. */
+  readonly source: string | null;
+  readonly sourcePort: number | null;
+  /** Null where it has no header of this protocol; so is `op`. */
+  readonly keyId: number | null;
+  /** LOOKUP, BATCH, FACT, or the number of another type. */
+  readonly op: string | null;
+  /** How many a BATCH asks for. */
+  readonly entries: number | null;
+  /** The first 4 bytes, in hex, of the (first) hash that it asks for. */
+  readonly hash: string | null;
+  readonly verdict: VerdictName;
+  readonly tookNs: number;
+}
+
+/** What who watches is told. */
+export interface TraceReader {
+  packet(event: TraceEvent): void;
+  /** So many packets found no room since the last call. */
+  lost(packets: number): void;
 }
 
 /** What readers of `/v1/events` are told, as it comes into force in this gateway. */

@@ -12,6 +12,7 @@ import { deniedUntil } from './denied-until.ts';
 import type { Events } from './events.ts';
 import type { Latencies } from './kernel/latencies.ts';
 import { latencyStatus } from './latency-status.ts';
+import { PacketTrace, type TraceSource } from './packet-trace.ts';
 import type {
   BackendCounts,
   BackendRecord,
@@ -28,6 +29,8 @@ import type {
   SessionView,
   Status,
   SyncView,
+  TraceFilter,
+  TraceReader,
   VerdictName,
 } from './ports.ts';
 import { sharesOf } from './present-answers.ts';
@@ -52,6 +55,8 @@ export interface KernelView {
     readonly backendSessions: { readonly [id: number]: number } | undefined;
   };
   readonly backendAnswers: ReadAnswers;
+  /** Null where no program shows packets. */
+  readonly trace: TraceSource | null;
   interfaces(names: readonly string[]): InterfaceStatus[];
   verdictCounts(): Record<VerdictName, number>;
   /** Of no status where nothing is timed. */
@@ -84,11 +89,13 @@ export class RunningGateway implements Gateway {
   readonly #parts: GatewayParts;
   readonly #startedAt: string;
   readonly #rates: AnswerRates;
+  readonly #trace: PacketTrace;
 
   constructor(parts: GatewayParts) {
     const { kernel, runtime } = parts;
     this.#parts = parts;
     this.#startedAt = new Date(runtime.wallMs()).toISOString();
+    this.#trace = new PacketTrace(kernel.trace, runtime);
     this.#rates = new AnswerRates((ids) => kernel.backendAnswers(ids), runtime);
   }
 
@@ -199,6 +206,10 @@ export class RunningGateway implements Gateway {
 
   subscribe(reader: (event: GatewayEvent) => void): () => void {
     return this.#parts.events.subscribe(reader);
+  }
+
+  trace(filter: TraceFilter, reader: TraceReader): () => void {
+    return this.#trace.watch(filter, reader);
   }
 
   async session(sid: string): Promise<SessionView> {

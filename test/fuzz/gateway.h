@@ -282,6 +282,7 @@ static void world_set(uint8_t differences)
 	struct wall_clock clock = { .offset_ms = WORLD_NOW_MS - WORLD_MONOTONIC_MS };
 	struct verdict_counts counts = { 0 };
 	struct skew_budget spent = { 0 };
+	struct trace_control traced_all = { .until_ms = ~0ull, .verdicts = ~0ull, .one_in = 1 };
 	__u32 zero = 0;
 
 	host_now_ns = WORLD_MONOTONIC_MS * 1000000 + 999999;
@@ -290,6 +291,7 @@ static void world_set(uint8_t differences)
 	bpf_map_update_elem(&table_counts, &zero, &held, BPF_ANY);
 	bpf_map_update_elem(&verdict_counts, &zero, &counts, BPF_ANY);
 	bpf_map_update_elem(&skew_budget, &zero, &spent, BPF_ANY);
+	bpf_map_update_elem(&trace_control, &zero, &traced_all, BPF_ANY);
 }
 
 /* The one verdict that was counted. */

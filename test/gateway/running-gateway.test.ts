@@ -105,6 +105,7 @@ beforeEach(() => {
       verdictCounts: () => ({ ...zeroCounts(), REPLY_FOUND: 42, DROP_TAG: 2 }),
       latencies: fakeLatencies,
       keyUses: (id) => 3 * id,
+      trace: { setFilter() {}, showUntil() {}, lost: 0, read() {}, end() {} },
     },
     responder: { verdictCounts: zeroCounts },
     sync,

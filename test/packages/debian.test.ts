@@ -10,7 +10,7 @@ import { readKeyFile } from '../../src/auth/key-file-access.ts';
 import { createLookupClient, type LookupClient } from '../../src/client/index.ts';
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
 import { Stage } from '../../src/gateway/demo/stage.ts';
-import type { Check } from '../../src/gateway/doctor/check.ts';
+import type { Finding } from '../../src/gateway/doctor/finding.ts';
 import { addBackends, functionsOf } from '../sync/harness.ts';
 import { SystemdMachine, until } from './systemd-machine.ts';
 
@@ -174,8 +174,8 @@ test('its whole life: installed, configured, started, reloaded, upgraded under l
   expect(await owner('/run/session-gateway/gateway.sock')).toBe('session-gateway:session-gateway 660');
   client = await ask();
   expect(await client.lookup('a')).toMatchObject({ status: 'FOUND', backend: 1 });
-  const doctor = JSON.parse((await machine.run('gateway', 'doctor', '--json')).stdout) as { checks: Check[] };
-  expect(doctor.checks.filter(({ result }) => result === 'fail')).toEqual([]);
+  const doctor = JSON.parse((await machine.run('gateway', 'doctor', '--json')).stdout) as { findings: Finding[] };
+  expect(doctor.findings.filter(({ level }) => level === 'problem')).toEqual([]);
 
   // A reload that is refused is seen to be.
   await machine.must('systemctl', 'reload', UNIT);

@@ -33,13 +33,18 @@ export async function askDaemon(
 ): Promise<unknown> {
   const { status, text } = await exchange(socket, what, timeoutMs);
   if (status === 204) return undefined;
+  if (status >= 200 && status < 300) return parse(socket, text);
+  throw refusal(socket, status, text);
+}
+
+/** What an answer says that isn't the one asked for. */
+export function refusal(socket: string, status: number, text: string): GatewayError {
   const json = parse(socket, text);
-  if (status >= 200 && status < 300) return json;
   const { code, detail } = (typeof json === 'object' && json !== null ? json : {}) as Record<string, unknown>;
   if (typeof code !== 'string' || typeof detail !== 'string') {
-    throw failure('DAEMON_ANSWER_INVALID', { socket, reason: `HTTP status ${status} without a problem` });
+    return failure('DAEMON_ANSWER_INVALID', { socket, reason: `HTTP status ${status} without a problem` });
   }
-  throw failure('DAEMON_REFUSED', { code, detail });
+  return failure('DAEMON_REFUSED', { code, detail });
 }
 
 function parse(socket: string, text: string): unknown {
@@ -81,7 +86,8 @@ async function read(socket: string, response: IncomingMessage): Promise<Answer> 
   return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
 }
 
-function explained(socket: string, error: unknown, timeoutMs: number | undefined): GatewayError {
+/** What went wrong on the way to the daemon. */
+export function explained(socket: string, error: unknown, timeoutMs: number | undefined): GatewayError {
   if (error instanceof GatewayError) return error;
   if (timeoutMs !== undefined) return failure('DAEMON_SILENT', { socket, timeoutMs }, error);
   const code = systemCode(error);

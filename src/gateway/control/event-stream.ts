@@ -1,10 +1,10 @@
 /**
- * `GET /v1/events`: server-sent events (HTML Living Standard, section 9.2). What a reader has not taken is bounded: past
+ * `GET /v1/events` and `GET /v1/trace`: server-sent events (HTML Living Standard, section 9.2). What a reader has not taken is bounded: past
  * that it loses events, and is told how many once it reads again; one that takes nothing for a minute is cut. Imported by app.ts and routes.ts alone.
  */
 import type { ServerResponse } from 'node:http';
 import { failure } from '../errors.ts';
-import type { Gateway, GatewayEvent } from '../ports.ts';
+import type { Gateway, GatewayEvent, TraceFilter } from '../ports.ts';
 import { leaveOpen } from './connections.ts';
 
 export interface EventLimits {
@@ -24,11 +24,11 @@ export const EVENT_LIMITS: EventLimits = {
 };
 
 export class EventStream {
-  readonly #gateway: Pick<Gateway, 'subscribe'>;
+  readonly #gateway: Pick<Gateway, 'subscribe' | 'trace'>;
   readonly #limits: EventLimits;
   #readers = 0;
 
-  constructor(gateway: Pick<Gateway, 'subscribe'>, limits: EventLimits = EVENT_LIMITS) {
+  constructor(gateway: Pick<Gateway, 'subscribe' | 'trace'>, limits: EventLimits = EVENT_LIMITS) {
     this.#gateway = gateway;
     this.#limits = limits;
   }
@@ -41,42 +41,80 @@ export class EventStream {
 
   /** Serves until the reader goes, or is cut. */
   serve(response: ServerResponse): void {
-    const { queueMaxBytes, beatMs, idleBeatsMax } = this.#limits;
     this.#readers += 1;
-    leaveOpen(response);
-    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-    response.write(': events of session-gateway\n\n');
-    let lost = 0;
-    let idleBeats = 0;
-
-    const tell = (event: GatewayEvent): void => {
-      if (response.writableLength > queueMaxBytes) {
-        lost += 1;
-        return;
-      }
-      tellLost();
-      const { type, ...data } = event;
-      response.write(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
-    };
-    const tellLost = (): void => {
-      if (lost > 0) response.write(`event: lost\ndata: ${JSON.stringify({ events: lost })}\n\n`);
-      lost = 0;
-    };
-    const beat = (): void => {
-      idleBeats = response.writableLength > 0 ? idleBeats + 1 : 0;
-      if (idleBeats >= idleBeatsMax) response.destroy();
-      else if (idleBeats === 0) {
-        tellLost();
-        response.write(':\n\n');
-      }
-    };
-    const unsubscribe = this.#gateway.subscribe(tell);
-    const timer = setInterval(beat, beatMs);
-    response.once('close', () => {
-      clearInterval(timer);
-      unsubscribe();
-      this.#readers -= 1;
+    streamEvents(response, this.#limits, ({ tell }) => {
+      const unsubscribe = this.#gateway.subscribe(({ type, ...data }: GatewayEvent) => tell(type, data));
+      return () => {
+        unsubscribe();
+        this.#readers -= 1;
+      };
     });
-    response.once('error', () => undefined);
   }
+
+  /** `GET /v1/trace`: packets as they come. @throws GatewayError TRACE_BUSY, before anything is written */
+  serveTrace(response: ServerResponse, filter: TraceFilter): void {
+    let teller: EventTeller | undefined;
+    const end = this.#gateway.trace(filter, {
+      packet: (event) => teller?.tell('packet', event),
+      lost: (packets) => teller?.lose(packets),
+    });
+    streamEvents(response, this.#limits, (told) => {
+      teller = told;
+      return end;
+    });
+  }
+}
+
+interface EventTeller {
+  tell(type: string, data: object): void;
+  /** So many events more were left out. */
+  lose(events: number): void;
+}
+
+/** @param begin @returns what ends it */
+function streamEvents(
+  response: ServerResponse,
+  { queueMaxBytes, beatMs, idleBeatsMax }: EventLimits,
+  begin: (teller: EventTeller) => () => void,
+): void {
+  leaveOpen(response);
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+  response.write(': events of session-gateway\n\n');
+  let lost = 0;
+  let idleBeats = 0;
+
+  const tell = (type: string, data: object): void => {
+    if (response.writableLength > queueMaxBytes) {
+      lost += 1;
+      return;
+    }
+    tellLost();
+    response.write(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
+  };
+  const tellLost = (): void => {
+    if (lost > 0) response.write(`event: lost\ndata: ${JSON.stringify({ events: lost })}\n\n`);
+    lost = 0;
+  };
+  const lose = (events: number): void => {
+    lost += events;
+    if (response.writableLength <= queueMaxBytes) tellLost();
+  };
+  const beat = (): void => {
+    idleBeats = response.writableLength > 0 ? idleBeats + 1 : 0;
+    if (idleBeats >= idleBeatsMax) response.destroy();
+    else if (idleBeats === 0) {
+      tellLost();
+      response.write(':\n\n');
+    }
+  };
+  const end = begin({ tell, lose });
+  const timer = setInterval(beat, beatMs);
+  const finish = (): void => {
+    clearInterval(timer);
+    end();
+  };
+  response.once('error', () => undefined);
+  // Who is gone already says so no more.
+  if (response.closed) finish();
+  else response.once('close', finish);
 }

@@ -7,12 +7,13 @@ import type { FastifyInstance, FastifySchema, HTTPMethods } from 'fastify';
 import { SID_MAX_BYTES } from '../../sync/limits.ts';
 import type { BackendPatch } from '../../sync/redis/functions.ts';
 import { failure } from '../errors.ts';
-import type { Gateway } from '../ports.ts';
+import type { Gateway, TraceFilter } from '../ports.ts';
 import type { EventStream } from './event-stream.ts';
 import { USE_SEARCH_MS } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import { type DescribedResource, openApi } from './openapi.ts';
 import * as schemas from './schemas.ts';
+import { traceFilter } from './trace-filter.ts';
 
 const METHODS = ['GET', 'PUT', 'PATCH', 'POST', 'DELETE'] as const satisfies HTTPMethods[];
 type Method = (typeof METHODS)[number];
@@ -27,8 +28,8 @@ interface Operation {
   readonly handle: (request: Request) => unknown;
   /** Content type of the answer, where that is not JSON. */
   readonly contentType?: string;
-  /** Of an answer without an end: given after `handle` had nothing against it. */
-  readonly stream?: (response: ServerResponse) => void;
+  /** Of an answer without an end: given after `handle` had nothing against it, with what that returned. */
+  readonly stream?: (response: ServerResponse, handled: unknown) => void;
 }
 
 interface Schema {
@@ -90,8 +91,9 @@ function addResource(app: FastifyInstance, { path, params, operations }: Resourc
           body: request.body,
         });
         if (stream !== undefined) {
+          // What is refused here is answered as what `handle` refuses.
+          stream(reply.raw, result);
           reply.hijack();
-          stream(reply.raw);
           return reply;
         }
         reply.code(status);
@@ -279,6 +281,19 @@ function resources(gateway: Gateway, metrics: Metrics, events: EventStream): Res
           contentType: 'text/event-stream',
           handle: () => events.requirePlace(),
           stream: (response) => events.serve(response),
+        },
+      },
+    },
+    {
+      path: '/v1/trace',
+      operations: {
+        GET: {
+          summary:
+            'Packets and what became of them, from now on: packet, and lost for those that were too many. For one reader at a time.',
+          query: schemas.traceQuery,
+          contentType: 'text/event-stream',
+          handle: ({ query }) => traceFilter(query),
+          stream: (response, filter) => events.serveTrace(response, filter as TraceFilter),
         },
       },
     },

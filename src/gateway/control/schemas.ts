@@ -173,4 +173,15 @@ export const session = object({
   kernel: orNull(object({ backendId: count, expiresMs: unixMs, version: text, live: flag })),
 });
 
+/** Which packets: verdicts with commas between, a key's id, a network, one packet in so many. */
+export const traceQuery = {
+  ...object({
+    verdict: { type: 'string', minLength: 1, maxLength: 1024 },
+    key: { type: 'string', pattern: '^[0-9]{1,10}$' },
+    source: { type: 'string', minLength: 2, maxLength: 64 },
+    sample: { type: 'string', pattern: '^[0-9]{1,9}$' },
+  }),
+  required: [],
+} as const;
+
 export const nothing = { type: 'null', description: 'No content' } as const;

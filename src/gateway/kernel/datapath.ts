@@ -29,6 +29,7 @@ import { Pins } from './pins.ts';
 import { KernelSessionTable } from './session-table.ts';
 import { Settings, TIMED_ONE_IN } from './settings.ts';
 import { Sweeper } from './sweeper.ts';
+import { Trace } from './trace.ts';
 import { WallClock } from './wall-clock.ts';
 
 /** Maps that programs of different layouts use together, while one is in the place of the other. */
@@ -53,7 +54,9 @@ const OWN_MAPS = [
   'key_uses',
   'skew_budget',
 ] as const;
-type MapName = (typeof SHARED_MAPS)[number] | (typeof OWN_MAPS)[number];
+/** Maps that go with the program. */
+type UnpinnedMap = 'trace_control' | 'trace_ring';
+type MapName = (typeof SHARED_MAPS)[number] | (typeof OWN_MAPS)[number] | UnpinnedMap;
 
 /** Longer than any packet is looked at, an interruption by the hypervisor included. */
 const KEY_READERS_MS = 2;
@@ -89,6 +92,7 @@ export class Datapath implements ServingSide {
   readonly sweeper: Sweeper;
   /** What the responder answers from. */
   readonly tables: AnswerTables;
+  readonly trace: Trace;
   readonly capacity: number;
   /** Whether the maps, and what they hold, are an earlier daemon's. */
   readonly adopted: boolean;
@@ -147,6 +151,7 @@ export class Datapath implements ServingSide {
       applyChanges: this.#object.programFd('apply_changes'),
     });
     this.tables = mapTables(this.settings, this.wallClock, this.table);
+    this.trace = new Trace(this.#fd('trace_control'), this.#fd('trace_ring'));
     this.sweeper = new Sweeper(
       { sessions: this.#fd('sessions'), denied: this.#fd('denied'), facts: this.#fd('facts') },
       this.table,
@@ -403,6 +408,7 @@ export class Datapath implements ServingSide {
   /** Ends this process's part; what is pinned goes on. */
   close(): void {
     this.sweeper.stop();
+    this.trace.close();
     this.table.close();
     this.settings.close();
     this.wallClock.close();

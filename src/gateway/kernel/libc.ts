@@ -21,6 +21,7 @@ const c = {
   sendto: lib.func('long sendto(int socket, void *bytes, size_t size, int flags, void *address, uint32_t addressSize)'),
   recv: lib.func('long recv(int socket, void *bytes, size_t size, int flags)'),
   adjtimex: lib.func('int adjtimex(void *timex)'),
+  sysconf: lib.func('long sysconf(int name)'),
   clockGetres: lib.func('int clock_getres(int clock, void *resolution)'),
   ifIndexToName: lib.func('void *if_indextoname(unsigned int index, void *name)'),
   ifNameToIndex: lib.func('unsigned int if_nametoindex(const char *name)'),
@@ -36,11 +37,15 @@ export class SharedMemory {
   readonly buffer: ArrayBuffer;
   readonly #address: bigint;
 
-  /** Maps the first `bytes` of a map made with BPF_F_MMAPABLE, for reading and writing. */
-  constructor(fd: number, bytes: number) {
+  /**
+   * Maps `bytes` of a map made with BPF_F_MMAPABLE, or of a ring buffer.
+   * @param offset of whole pages
+   */
+  constructor(fd: number, bytes: number, { offset = 0, readOnly = false } = {}) {
+    const PROT_READ = 1;
     const PROT_READ_WRITE = 3;
     const MAP_SHARED = 1;
-    this.#address = c.mmap(null, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0) as bigint;
+    this.#address = c.mmap(null, bytes, readOnly ? PROT_READ : PROT_READ_WRITE, MAP_SHARED, fd, offset) as bigint;
     if (BigInt.asIntN(64, this.#address) === -1n) throw failed('map memory');
     this.buffer = koffi.view(this.#address, bytes);
   }
@@ -48,6 +53,11 @@ export class SharedMemory {
   close(): void {
     c.munmap(this.#address, this.buffer.byteLength);
   }
+}
+
+export function pageBytes(): number {
+  const SC_PAGESIZE = 30;
+  return Number(c.sysconf(SC_PAGESIZE));
 }
 
 /** Of membarrier(2), which the C library has no call for. */

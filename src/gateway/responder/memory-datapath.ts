@@ -26,6 +26,7 @@ export class MemoryDatapath extends MemoryKeys implements ServingSide {
   /** Nothing is timed here. */
   readonly settings: MemoryTable['settings'] & { readonly timedOneIn: 0 };
   readonly table: MemoryTable;
+  readonly trace = null;
   readonly sweeper: MemorySweeper;
   readonly tables: AnswerTables;
   readonly verdictCounts: () => Record<VerdictName, number>;

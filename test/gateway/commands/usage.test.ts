@@ -17,6 +17,7 @@ const COMMANDS = [
   ['status'],
   ['top'],
   ['doctor'],
+  ['trace'],
   ['reload-keys'],
   ['keys', 'new'],
   ['keys', 'list'],

@@ -13,6 +13,8 @@ import type {
   RemoveOptions,
   SessionView,
   Status,
+  TraceFilter,
+  TraceReader,
   VerdictName,
 } from '../../../src/gateway/ports.ts';
 import type { BackendPatch } from '../../../src/sync/redis/functions.ts';
@@ -305,6 +307,17 @@ export class FakeGateway implements Gateway {
   subscribe(reader: (event: GatewayEvent) => void) {
     this.readers.add(reader);
     return () => void this.readers.delete(reader);
+  }
+
+  /** Who watches packets; one at a time. */
+  watcher: { filter: TraceFilter; reader: TraceReader } | undefined;
+
+  trace(filter: TraceFilter, reader: TraceReader) {
+    if (this.watcher !== undefined) throw failure('TRACE_BUSY', {});
+    this.watcher = { filter, reader };
+    return () => {
+      this.watcher = undefined;
+    };
   }
 
   publish(event: GatewayEvent): void {

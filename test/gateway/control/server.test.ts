@@ -222,6 +222,7 @@ describe('what is served', () => {
       '/readyz': ['get'],
       '/metrics': ['get'],
       '/v1/status': ['get'],
+      '/v1/trace': ['get'],
       '/v1/keys': ['get'],
       '/v1/keys/reload': ['post'],
       '/v1/backends': ['get'],

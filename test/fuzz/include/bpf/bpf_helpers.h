@@ -24,6 +24,7 @@ long host_map_delete(struct host_map *map, const void *key);
 long host_map_each(struct host_map *map, long (*callback)(void *, const void *, void *, void *), void *context);
 __u64 host_coarse_ns(void);
 __u32 host_random(void);
+long host_ring_output(const void *data, __u64 size);
 
 #define HOST_MAP(map)                                                                                                  \
 	host_map_of(map, sizeof(*(map)->type) / sizeof(int), sizeof(*(map)->max_entries) / sizeof(int),                \
@@ -37,5 +38,6 @@ __u32 host_random(void);
 #define bpf_ktime_get_coarse_ns() host_coarse_ns()
 #define bpf_ktime_get_ns() host_coarse_ns()
 #define bpf_get_prandom_u32() host_random()
+#define bpf_ringbuf_output(ring, data, size, flags) ((void)(ring), (void)(flags), host_ring_output(data, size))
 
 #endif
