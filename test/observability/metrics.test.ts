@@ -1,5 +1,6 @@
 /** What Prometheus gets of a daemon that serves: read by a real parser, held to its rules, and over restarts. */
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -8,6 +9,8 @@ import { createLookupClient, type LookupClient } from '../../src/client/index.ts
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 import { until } from '../e2e/until.ts';
+import { ROOT, readAlerts, readDashboard } from './dashboards.ts';
+import { asPrometheusGetsIt, dashboardQueries, parseQuery } from './queries.ts';
 import { type Family, families, type Series, scrapeText, seriesKey } from './scrape.ts';
 
 const BOUND_MS = 60_000;
@@ -130,6 +133,96 @@ describe('one scrape', () => {
     );
     expect(timed.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(LOOKUPS);
   });
+});
+
+/** What is wrong with an expression, by what this daemon exports. */
+function faultsOf(expression: string): string[] {
+  const { selectors, groupedBy } = parseQuery(asPrometheusGetsIt(expression));
+  const known = new Set(SCRAPE_LABELS);
+  const faults = selectors.flatMap(({ metric, labels }) => {
+    if (metric === 'up') return [];
+    const name = first.has(metric) ? metric : metric.replace(/_(bucket|sum|count)$/, '');
+    const family = first.get(name);
+    if (family === undefined || (family.type === 'histogram') !== (name !== metric)) return [`no metric ${metric}`];
+    const declared = LABELS_WITHOUT_SERIES[name] ?? family.series.flatMap(({ labels }) => Object.keys(labels));
+    for (const label of declared) known.add(label);
+    return labels.flatMap((label) => {
+      if (!SCRAPE_LABELS.includes(label.name) && !declared.includes(label.name))
+        return [`${metric} has no ${label.name}`];
+      return missingValues(family, label);
+    });
+  });
+  return [...faults, ...groupedBy.filter((label) => !known.has(label)).map((label) => `nothing has ${label}`)];
+}
+
+/** Values of labels that are names of the program's; of others, a daemon that does as it should shows one of several. */
+function missingValues(
+  family: Family,
+  { name, operator, value }: { name: string; operator: string; value: string },
+): string[] {
+  const values = LABEL_VALUES[name];
+  if (values === undefined) return [];
+  const all = [...values, ...family.series.map(({ labels }) => labels[name] ?? '')];
+  const wanted =
+    operator.endsWith('~') && !/[.*+?[\](){}]/.test(value) ? value.split('|') : operator.endsWith('~') ? [] : [value];
+  const none = operator === '=~' && !all.some((one) => new RegExp(`^(?:${value})$`).test(one)) ? [value] : [];
+  return [...wanted.filter((one) => !all.includes(one)), ...none].map((one) => `no ${name} is ${one}`);
+}
+
+/** Prometheus' own. */
+const SCRAPE_LABELS = ['job', 'instance'];
+/** Of families that a daemon in good order has no series of. */
+const LABELS_WITHOUT_SERIES: Readonly<Record<string, string[]>> = {
+  session_gateway_key_not_after_timestamp_seconds: ['key_id', 'name'],
+  session_gateway_key_not_before_timestamp_seconds: ['key_id', 'name'],
+  session_gateway_notifications_missing: [],
+  session_gateway_notifications_pending: [],
+};
+const LABEL_VALUES: Readonly<Record<string, readonly string[]>> = {
+  verdict: [],
+  status: [],
+  reason: [],
+  op: [],
+  state: ['connecting', 'loading', 'resyncing', 'following', 'active', 'draining', 'down'],
+  mode: ['native', 'generic', 'missing'],
+};
+
+describe('dashboard and alerts ask for what there is', () => {
+  test.each(dashboardQueries(readDashboard()))('$where: $expression', ({ expression }) => {
+    expect(faultsOf(expression)).toEqual([]);
+  });
+
+  test.each(readAlerts())('$alert', ({ expr }) => {
+    expect(faultsOf(expr)).toEqual([]);
+  });
+
+  test.each([
+    ['session_gateway_session', 'no metric session_gateway_session'],
+    ['rate(session_gateway_packets_total{verdicts="DROP_TAG"}[5m])', 'session_gateway_packets_total has no verdicts'],
+    ['session_gateway_packets_total{verdict="DROP_TAGS"}', 'no verdict is DROP_TAGS'],
+    ['session_gateway_packets_total{verdict=~"DROP_TAG|DROP_GUARDS"}', 'no verdict is DROP_GUARDS'],
+    ['session_gateway_packets_total{verdict=~"DROPPED_.*"}', 'no verdict is DROPPED_.*'],
+    ['sum by (verdicts) (session_gateway_packets_total)', 'nothing has verdicts'],
+    [
+      'histogram_quantile(0.9, rate(session_gateway_lookup_duration_seconds[5m]))',
+      'no metric session_gateway_lookup_duration_seconds',
+    ],
+    ['session_gateway_sessions_bucket', 'no metric session_gateway_sessions_bucket'],
+    ['session_gateway_sync_state{state="folowing"}', 'no state is folowing'],
+  ])('a misspelt one is noticed: %s', (expression, fault) => {
+    expect(faultsOf(expression)).toContain(fault);
+  });
+});
+
+test('docs/metrics.md names every metric that there is, and no other', () => {
+  const table = readFileSync(`${ROOT}docs/metrics.md`, 'utf8').split('## What there is')[1]?.split('\n## ')[0] ?? '';
+  const rows = [...table.matchAll(/^\| (`[^|]*`) \|/gm)].map(([, cell = '']) => cell);
+  const named = rows.flatMap((cell) => [...cell.matchAll(/`([a-z_]+)`/g)].map(([, name]) => `session_gateway_${name}`));
+  expect(named.sort()).toEqual(
+    own(first)
+      .map(([name]) => name)
+      .sort(),
+  );
 });
 
 test('counters never go back, from scrape to scrape; those of the kernel not over a restart either', async () => {
