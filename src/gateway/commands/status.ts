@@ -60,7 +60,7 @@ export function statusText(status: Status, nowMs: number): string {
       `${problems.map(([kind, count]) => `${kind} ${number(count)}`).join(', ')}, since the start`,
     ]);
   const timed = Object.entries(status.latency.byStatus).filter(([, { count }]) => count > 0);
-  if (timed.length > 0) rows.push(['takes', timed.map(([name, counts]) => latencyText(name, counts)).join(', ')]);
+  if (timed.length > 0) rows.push(['latency', timed.map(([name, counts]) => latencyText(name, counts)).join(', ')]);
   const packets = counted(status.packets);
   const packetText =
     packets.length === 0

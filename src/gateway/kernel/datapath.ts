@@ -269,15 +269,24 @@ export class Datapath implements ServingSide {
   putKey(id: number, key: Key): void {
     this.#waitForReaders();
     const value = new DataView(new ArrayBuffer(keyLayout.size));
-    writeKey(value, 0, { ...key, usesAt: this.key(id)?.usesAt ?? this.#freeUsesAt() });
+    writeKey(value, 0, { ...key, usesAt: this.#usesAt(id) ?? this.#freeUsesAt() });
     mapUpdate(this.#fd('keys'), word(id), new Uint8Array(value.buffer));
     new Uint8Array(value.buffer).fill(0); // it holds what the secret is made into
     this.#keyFreedMs = performance.now();
   }
 
+  /** Where a key's requests are counted. */
+  #usesAt(id: number): number | undefined {
+    const value = new DataView(new ArrayBuffer(keyLayout.size));
+    if (!mapLookup(this.#fd('keys'), word(id), new Uint8Array(value.buffer))) return undefined;
+    const at = value.getUint32(keyLayout.offset.usesAt, true);
+    new Uint8Array(value.buffer).fill(0); // it holds what the secret is made into
+    return at;
+  }
+
   /** The first place that no key has, counted from 0 again. */
   #freeUsesAt(): number {
-    const taken = new Set(this.keyIds().map((id) => this.key(id)?.usesAt));
+    const taken = new Set(this.keyIds().map((id) => this.#usesAt(id)));
     let at = 0;
     while (taken.has(at)) at++;
     mapUpdate(this.#fd('key_uses'), word(at), new Uint8Array(8 * this.#cpus));
@@ -286,10 +295,10 @@ export class Datapath implements ServingSide {
 
   /** Authentic requests that were signed with a key that is in force, since it was put there or the maps were made, over all CPUs. */
   keyUses(id: number): number {
-    const key = this.key(id);
-    if (key === undefined) return 0;
+    const at = this.#usesAt(id);
+    if (at === undefined) return 0;
     const value = new BigUint64Array(this.#cpus);
-    mapLookup(this.#fd('key_uses'), word(key.usesAt), new Uint8Array(value.buffer));
+    mapLookup(this.#fd('key_uses'), word(at), new Uint8Array(value.buffer));
     return value.reduce((sum, count) => sum + Number(count), 0);
   }
 

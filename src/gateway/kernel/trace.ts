@@ -14,6 +14,8 @@ export class Trace {
   readonly #view: DataView;
   readonly #doubles: BigUint64Array;
   readonly #ring: RingReader;
+  /** Once closed, a reader whose connection takes a moment longer finds nothing, rather than memory that is gone. */
+  #isClosed = false;
 
   constructor(controlFd: number, ringFd: number) {
     this.#control = new SharedMemory(controlFd, traceControlLayout.size);
@@ -24,6 +26,7 @@ export class Trace {
 
   /** From now on packets are shown that pass, until `showUntil`. What was shown before goes unread. */
   setFilter({ verdicts, keyId, source, oneIn }: TraceFilter): void {
+    if (this.#isClosed) return;
     this.end();
     let bits = 0n;
     for (const verdict of verdicts) bits |= 1n << BigInt(Verdict[verdict]);
@@ -41,21 +44,23 @@ export class Trace {
 
   /** The program stops by itself then. @param monotonicMs on the clock of process.hrtime */
   showUntil(monotonicMs: number): void {
+    if (this.#isClosed) return;
     Atomics.store(this.#doubles, at.untilMs / 8, BigInt(Math.ceil(monotonicMs)));
   }
 
   /** Until when, monotonic ms; 0 = nobody watches. */
   get untilMs(): number {
-    return Number(Atomics.load(this.#doubles, at.untilMs / 8));
+    return this.#isClosed ? 0 : Number(Atomics.load(this.#doubles, at.untilMs / 8));
   }
 
   /** Packets that found the ring full, since the program was loaded. */
   get lost(): number {
-    return Number(Atomics.load(this.#doubles, at.lost / 8));
+    return this.#isClosed ? 0 : Number(Atomics.load(this.#doubles, at.lost / 8));
   }
 
   /** What has been shown since the last call, at most what the ring holds. */
   read(take: (packet: TracedPacket) => void): void {
+    if (this.#isClosed) return;
     this.#ring.read((view, offset) => take(readTracedPacket(view, offset)));
   }
 
@@ -65,6 +70,7 @@ export class Trace {
 
   close(): void {
     this.end();
+    this.#isClosed = true;
     this.#ring.close();
     this.#control.close();
   }

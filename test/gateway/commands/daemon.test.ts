@@ -55,6 +55,7 @@ describe('status', () => {
     expect(text).toMatch(/^sessions +12 of 1,000 \(1\.2 %\); 3 REFUSED/m);
     expect(text).toMatch(/^backends +2 known; UNKNOWN, but named by sessions: web-9 \(3 sessions\)/m);
     expect(text).toMatch(/^ {2}REPLY_FOUND +42$/m);
+    expect(text).toMatch(/^latency +FOUND 640 ns \(99 %: 1,048,576 ns\)$/m);
     expect(text).not.toContain('DROP_GUARD');
   });
 
