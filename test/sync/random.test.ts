@@ -125,6 +125,7 @@ const FAULTS = [
   'flush',
   'swap',
   'set-id',
+  'set-id-below-deleted',
   'restart',
   'restart-older',
   'cut',
@@ -198,6 +199,16 @@ it.each([21, 22, 23, 24])(
         await client
           .call('XSETID', FEED, `${1 + below(1e6)}-1`, 'ENTRIESADDED', below(500), 'MAXDELETEDID', '0-0')
           .catch(() => undefined);
+      } else if (fault === 'set-id-below-deleted') {
+        // From here on the highest id ever deleted is above all that is added.
+        await client
+          .multi()
+          .xadd(FEED, '9999999999999-1', 'op', 'backends')
+          .xdel(FEED, '9999999999999-1')
+          .xtrim(FEED, 'MAXLEN', 0)
+          .del(`sess:s${below(SESSIONS)}`)
+          .call('XSETID', FEED, `${Date.now() - 60_000}-0`)
+          .exec();
       } else if (fault === 'restart' || fault === 'restart-older') {
         if (fault === 'restart') await client.save();
         await own.kill();
