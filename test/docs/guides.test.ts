@@ -1,4 +1,5 @@
 /** Each guide is followed to the letter, by someone who starts where it says. */
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { follow, readDocument } from './document.ts';
@@ -10,6 +11,8 @@ import { must, prepareGateway } from './prepared.ts';
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+type Routes = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
 const isRun = (block: Block): boolean => isCommands(block) && block.intent.kind === 'run';
 
 test('docs/getting-started.md, from nothing', async () => {
@@ -46,6 +49,7 @@ describe('with a gateway that runs', () => {
     'docs/troubleshooting.md',
     'docs/writing-sessions.md',
     'docs/production.md',
+    'docs/api.md',
     'docs/upgrade.md',
     'README.md, "How users are moved"',
     'docs/moving-users.md',
@@ -55,6 +59,15 @@ describe('with a gateway that runs', () => {
     const blocks = readDocument(name).filter(({ section }) => part === undefined || part === `"${section}"`);
     expect(blocks.filter(isRun).length).toBeGreaterThan(0);
     expect(await follow(blocks, machines)).toBeUndefined();
+  });
+
+  test('every route that docs/api.md names is in openapi.json, which its commands have fetched', async () => {
+    const { paths } = JSON.parse(await must(machines, 'gateway', 'cat openapi.json')) as { paths: Routes };
+    const text = readFileSync(new URL('../../docs/api.md', import.meta.url), 'utf8');
+    const named = [...text.matchAll(/`(GET|PUT|PATCH|POST|DELETE) (\/[^`]+)`/g)];
+    const unknown = named.filter(([, method = '', path = '']) => paths[path]?.[method.toLowerCase()] === undefined);
+    expect(unknown.map(([route]) => route)).toEqual([]);
+    expect(named.length).toBeGreaterThan(15);
   });
 
   test('the programs of docs/writing-sessions.md', async () => {

@@ -14,7 +14,7 @@ import { endProcess } from '../../src/gateway/demo/redis-server.ts';
 import type { Machine } from './markdown.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const COMMAND_TIMEOUT_MS = 60_000;
+const COMMAND_TIMEOUT_MS = 180_000;
 /** What is written there is the machine's own. A folder that isn't there can't be laid over. */
 const OWN = ['/etc', '/var', '/root', '/usr/local', '/srv'];
 /** Where commands are run: an empty folder of a user. */
