@@ -33,12 +33,14 @@ function sectionName(heading: string): Pick<Section, 'name' | 'date'> {
 }
 
 /**
- * What is said of a version: its own section, or, where it isn't released yet, what is unreleased.
+ * What is said of a version: its own section, or, of the version that is worked on, what is unreleased.
  * @throws Error when there is neither
  */
-export function sectionOf(changelog: string, version: string): Section {
+export function sectionOf(changelog: string, version: string, present: string = version): Section {
   const all = sections(changelog);
-  const found = all.find(({ name }) => name === version) ?? all.find(({ name }) => name === 'Unreleased');
+  const own = all.find(({ name }) => name === version);
+  const found = own ?? (version === present ? all.find(({ name }) => name === 'Unreleased') : undefined);
   if (found !== undefined && found.text !== '') return found;
-  throw new Error(`CHANGELOG.md: found nothing for ${version}, nor anything unreleased`);
+  const names = all.map(({ name }) => name).join(', ');
+  throw new Error(`CHANGELOG.md: found nothing for ${version}; it has ${names || 'no section'}`);
 }
