@@ -53,20 +53,18 @@ inlined void set_moment(struct moment *moment, const struct settings *setting, _
 inlined void begin_reply(const struct request *request, const struct moment *moment, __u32 type_bits,
 			 struct scratch *work)
 {
-	struct wire_header *header = &work->reply.lookup.header;
+	__u64 *words = work->reply.words;
 
 	if (!request->is_batch)
 		__builtin_memset(&work->reply.lookup, 0, sizeof(work->reply.lookup));
-	*header = *(const struct wire_header *)request->words;
-	header->type |= type_bits;
-	header->time_ms = bpf_cpu_to_be64(moment->now_ms);
-	if (request->is_batch) {
-		work->reply.batch.prefix.count = bpf_htons(request->count);
-		work->reply.batch.prefix.zero = 0;
-		work->reply.batch.prefix.age_ms = bpf_htonl(moment->age_ms);
-	} else {
+	/* Whole words: a load of what was stored in parts, as the tag's, has to wait for all of them. */
+	words[0] = load64(request->words) | (__u64)type_bits << 8 * offsetof(struct wire_header, type);
+	words[1] = bpf_cpu_to_be64(moment->now_ms);
+	words[2] = load64(request->words + 2);
+	if (request->is_batch)
+		words[3] = (__u64)bpf_htonl(moment->age_ms) << 32 | bpf_htons(request->count);
+	else
 		work->reply.lookup.age_ms = bpf_htonl(moment->age_ms);
-	}
 }
 
 /* Step 8: every answer is this status. */

@@ -14,16 +14,18 @@ inlined enum verdict answer_lookup(const struct settings *setting, const struct 
 	struct resolution resolution;
 	enum verdict verdict = resolve(setting, moment, asked, &resolution);
 
-	reply->status = resolution.status;
-	reply->flags = resolution.flags;
+	__u64 status_to_backend = resolution.flags << 8 | resolution.status;
+
 	reply->version = bpf_cpu_to_be64(resolution.version);
-	reply->ttl_s = bpf_htonl(resolution.ttl_s);
+	/* Whole words, as in begin_reply. */
+	store64(&reply->ttl_s, (__u64)bpf_htonl(moment->age_ms) << 32 | bpf_htonl(resolution.ttl_s));
 	if (resolution.backend) {
-		reply->port = resolution.backend->port;
-		reply->backend_id = bpf_htonl(resolution.backend_id);
+		status_to_backend |= (__u64)bpf_htonl(resolution.backend_id) << 32 | (__u32)resolution.backend->port
+											     << 16;
 		store64(reply->address, load64(resolution.backend->address));
 		store64(reply->address + 8, load64(resolution.backend->address + 8));
 	}
+	store64(&reply->status, status_to_backend);
 	return verdict;
 }
 
