@@ -11,6 +11,7 @@ const BENCHES: Record<string, string> = {
   drain: 'drain/drain.ts',
   flood: 'flood/flood.ts',
   haproxy: 'haproxy/haproxy.ts',
+  lookups: 'lookups/lookups.ts',
   nginx: 'nginx/nginx.ts',
   scale: 'scale.ts',
   sync: 'sync/sync.ts',

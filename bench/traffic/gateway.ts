@@ -28,8 +28,8 @@ export interface GatewayOrder {
   readonly backends: number;
   readonly keys: readonly BenchKey[];
   readonly addresses: readonly Uint8Array[];
-  /** Another build of the program. */
-  readonly object?: string;
+  /** Another build of the program, of the same layout. */
+  readonly object?: string | undefined;
 }
 
 /** Puts a program on an interface of the thread's namespace. @returns takes it off again */
