@@ -24,8 +24,8 @@ __attribute__((noinline)) int blake2s_block(struct scratch *scratch, __u64 block
 
 	if (!scratch || block >= MESSAGE_BLOCKS_MAX)
 		return -1;
-	blake2s_compress(scratch->state, (const __u32 *)&scratch->request.words[BLOCK_WORDS * block],
-			 BLAKE2S_KEY_BLOCK_BYTES + 8 * (end < words ? end : words), end >= words);
+	blake2s_compress(scratch->state, scratch->state, (const __u32 *)&scratch->request.words[BLOCK_WORDS * block],
+			 2 * BLOCK_WORDS, BLAKE2S_KEY_BLOCK_BYTES + 8 * (end < words ? end : words), end >= words);
 	return 0;
 }
 

@@ -46,17 +46,18 @@ inlined void blake2s_mix(__u32 *a, __u32 *b, __u32 *c, __u32 *d, __u32 x, __u32 
 }
 
 /*
- * state: 8 words, changed in place.
- * block: 16 words in the message's (little-endian) order.
+ * before, after: the state, 8 words; may be the same.
+ * block: 16 words in the message's (little-endian) order, of which those from `words` on, a constant, are taken for 0.
  * bytes: how many of the message there are up to the end of this block, a key's block counted in; without its filling.
  * is_last: 1 for the message's last block, else 0
  */
-inlined void blake2s_compress(__u32 state[8], const __u32 block[16], __u32 bytes, int is_last)
+inlined void blake2s_compress(const __u32 before[8], __u32 after[8], const __u32 block[16], int words, __u32 bytes,
+			      int is_last)
 {
 	__u32 v[16];
 
 	for (int i = 0; i < 8; i++) {
-		v[i] = state[i];
+		v[i] = before[i];
 		v[i + 8] = blake2s_iv[i];
 	}
 	v[12] ^= bytes;
@@ -64,19 +65,19 @@ inlined void blake2s_compress(__u32 state[8], const __u32 block[16], __u32 bytes
 
 #pragma clang loop unroll(full)
 	for (int round = 0; round < 10; round++) {
-		const __u8 *at = blake2s_sigma[round];
+#pragma clang loop unroll(full)
+		for (int mix = 0; mix < 8; mix++) {
+			/* columns, then diagonals */
+			int column = mix & 3, diagonal = mix >> 2;
+			int x = blake2s_sigma[round][2 * mix], y = blake2s_sigma[round][2 * mix + 1];
 
-		blake2s_mix(&v[0], &v[4], &v[8], &v[12], block[at[0]], block[at[1]]);
-		blake2s_mix(&v[1], &v[5], &v[9], &v[13], block[at[2]], block[at[3]]);
-		blake2s_mix(&v[2], &v[6], &v[10], &v[14], block[at[4]], block[at[5]]);
-		blake2s_mix(&v[3], &v[7], &v[11], &v[15], block[at[6]], block[at[7]]);
-		blake2s_mix(&v[0], &v[5], &v[10], &v[15], block[at[8]], block[at[9]]);
-		blake2s_mix(&v[1], &v[6], &v[11], &v[12], block[at[10]], block[at[11]]);
-		blake2s_mix(&v[2], &v[7], &v[8], &v[13], block[at[12]], block[at[13]]);
-		blake2s_mix(&v[3], &v[4], &v[9], &v[14], block[at[14]], block[at[15]]);
+			blake2s_mix(&v[column], &v[4 + ((column + diagonal) & 3)],
+				    &v[8 + ((column + 2 * diagonal) & 3)], &v[12 + ((column + 3 * diagonal) & 3)],
+				    x < words ? block[x] : 0, y < words ? block[y] : 0);
+		}
 	}
 	for (int i = 0; i < 8; i++)
-		state[i] ^= v[i] ^ v[i + 8];
+		after[i] = before[i] ^ v[i] ^ v[i + 8];
 }
 
 #endif

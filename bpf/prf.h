@@ -26,12 +26,26 @@ __attribute__((noinline)) int hmac_sha256_lookup(const struct key *key, struct s
 	return 0;
 }
 
+/* BLAKE2s of a LOOKUP or FACT, likewise. */
+__attribute__((noinline)) int blake2s_lookup(const struct key *key, struct scratch *scratch)
+{
+	__u32 hash[8];
+
+	if (!key || !scratch)
+		return -1;
+	blake2s_compress(key->inner_state, hash, (const __u32 *)scratch->request.words, 2 * LOOKUP_TAGGED_WORDS,
+			 BLAKE2S_KEY_BLOCK_BYTES + 8 * LOOKUP_TAGGED_WORDS, 1);
+	for (int i = 0; i < 4; i++)
+		scratch->digest[i] = (__u64)hash[2 * i + 1] << 32 | hash[2 * i];
+	return 0;
+}
+
 /* F(K, the first `words` words of scratch->request) → scratch->digest. Returns 0; anything else would be our mistake.
  */
 inlined int prf(const struct key *key, struct scratch *scratch, __u64 words)
 {
 	if (key->suite == SUITE_BLAKE2S)
-		return blake2s_keyed(key, scratch, words);
+		return words == LOOKUP_TAGGED_WORDS ? blake2s_lookup(key, scratch) : blake2s_keyed(key, scratch, words);
 	if (words == LOOKUP_TAGGED_WORDS)
 		return hmac_sha256_lookup(key, scratch);
 	return hmac_sha256_blocks(key, scratch, words);

@@ -114,7 +114,7 @@ int blake2s_block(struct xdp_md *ctx)
 		block[i] = load32(data + 32 + 4 * i);
 	bytes = load32(data + 96);
 	is_last = load32(data + 100);
-	blake2s_compress(state, block, bytes, is_last);
+	blake2s_compress(state, state, block, 2 * BLOCK_WORDS, bytes, is_last);
 	for (int i = 0; i < 8; i++)
 		*(__u32 *)(data + 4 * i) = state[i];
 	return XDP_PASS;
