@@ -19,6 +19,7 @@ struct abi {
 	enum change_kind change_kind;
 	enum latency_kind latency_kind;
 	enum latency_scale latency_scale;
+	enum miss miss;
 
 	struct wire_header wire_header;
 	struct lookup_request lookup_request;
@@ -48,6 +49,8 @@ struct abi {
 	struct trace_control trace_control;
 	struct traced_packet traced_packet;
 	struct skew_budget skew_budget;
+	struct responder responder;
+	struct miss_bucket miss_bucket;
 };
 
 struct abi abi;

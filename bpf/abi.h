@@ -145,7 +145,10 @@ enum verdict {
 	/* A map that is part of the program was not there. Never seen; it would be our mistake. */
 	VERDICT_ABORTED = 21,
 
-	VERDICT_COUNT = 22,
+	/* Left to the host: a LOOKUP that found no record, about which the daemon asks Redis before it answers. */
+	VERDICT_PASS_MISS = 22,
+
+	VERDICT_COUNT = 23,
 };
 
 /* ---- Maps ------------------------------------------------------------------------------------ */
@@ -514,6 +517,30 @@ struct traced_packet {
 	/* 1 = `hash` is set */
 	__u8 has_hash;
 	__u8 zero[3];
+};
+
+enum miss {
+	/* Misses that are handed up, a second: those of one key, and those of one source. */
+	MISS_PER_KEY = 2000,
+	MISS_PER_SOURCE = 1000,
+	/* As many as there are in so long may come at once. */
+	MISS_BURST_MS = 250,
+	/* A daemon that said nothing for longer is away. */
+	MISS_ALIVE_MS = 1000,
+	MISS_KEY_BUCKETS = 1024,
+	MISS_SOURCE_BUCKETS = 16384,
+};
+
+/* The one element of map `responder`, mapped into the daemon. */
+struct responder {
+	/* Monotonic ms at which the daemon last said that it asks Redis about misses; 0 = it doesn't. */
+	__u64 alive_ms;
+};
+
+/* Map `miss_buckets`: when this bucket will be full again. */
+struct miss_bucket {
+	/* Monotonic */
+	__u64 full_ns;
 };
 
 /* Map `skew_budget`, per CPU: what is spent of this second's budget. */

@@ -10,6 +10,7 @@
 #include "authenticate.h"
 #include "batch.h"
 #include "fact.h"
+#include "hand-up.h"
 #include "lookup.h"
 #include "packet.h"
 #include "reply.h"
@@ -92,6 +93,13 @@ inlined enum verdict look_up(const struct settings *setting, const struct reques
 	if (((const struct wire_header *)request->words)->type == REQUEST_FACT)
 		return answer_fact(setting, moment, &asked, &work->fact, &work->reply.fact);
 	return answer_lookup(setting, moment, &asked, &work->reply.lookup);
+}
+
+/* Whether a LOOKUP has found no record. */
+inlined int is_miss(const struct request *request, enum verdict verdict)
+{
+	return (verdict == VERDICT_REPLY_PLACED || verdict == VERDICT_REPLY_NOT_FOUND) &&
+	       ((const struct wire_header *)request->words)->type == REQUEST_LOOKUP;
 }
 
 inlined enum verdict answer(struct xdp_md *ctx)
@@ -188,6 +196,8 @@ inlined enum verdict answer(struct xdp_md *ctx)
 		verdict = look_up(setting, &request, &moment, work);
 	if (verdict == VERDICT_DROP_BUSY || verdict == VERDICT_ABORTED)
 		return verdict;
+	if (is_miss(&request, verdict) && is_handed_up(&packet, key_id))
+		return VERDICT_PASS_MISS;
 	if (seal_reply(&request, encrypted, work))
 		return VERDICT_ABORTED;
 	sum = write_reply(ctx, &request, work);
@@ -199,7 +209,7 @@ inlined enum verdict answer(struct xdp_md *ctx)
 
 inlined int action_of(enum verdict verdict)
 {
-	if (verdict <= VERDICT_PASS_SLOW_PATH)
+	if (verdict <= VERDICT_PASS_SLOW_PATH || verdict == VERDICT_PASS_MISS)
 		return XDP_PASS;
 	if (verdict >= VERDICT_REPLY_CLOCK_SKEW && verdict <= VERDICT_REPLY_DENIED)
 		return XDP_TX;

@@ -1,7 +1,7 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = '992d9bb2d626';
+export const ABI_HASH = '3f46ab38c1cb';
 
 /** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
 export const SHARED_HASH = 'd7ad894d8456';
@@ -76,7 +76,8 @@ export const Verdict = {
   REPLY_NOT_FOUND: 19,
   REPLY_DENIED: 20,
   ABORTED: 21,
-  COUNT: 22,
+  PASS_MISS: 22,
+  COUNT: 23,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
@@ -153,6 +154,17 @@ export const LatencyScale = {
   BUCKETS: 58,
 } as const;
 export type LatencyScale = (typeof LatencyScale)[keyof typeof LatencyScale];
+
+/** enum miss */
+export const Miss = {
+  PER_KEY: 2000,
+  PER_SOURCE: 1000,
+  BURST_MS: 250,
+  ALIVE_MS: 1000,
+  KEY_BUCKETS: 1024,
+  SOURCE_BUCKETS: 16384,
+} as const;
+export type Miss = (typeof Miss)[keyof typeof Miss];
 
 /** struct wire_header, 24 bytes */
 export interface WireHeader {
@@ -1038,7 +1050,7 @@ export function writeTableCounts(view: DataView, at: number, value: TableCounts)
   view.setBigUint64(at + 40, value.factsRefused, true);
 }
 
-/** struct verdict_counts, 192 bytes */
+/** struct verdict_counts, 200 bytes */
 export interface VerdictCounts {
   packets: bigint[];
   beganNs: bigint;
@@ -1047,29 +1059,29 @@ export interface VerdictCounts {
 }
 
 export const verdictCountsLayout = {
-  size: 192,
+  size: 200,
   offset: {
     packets: 0,
-    beganNs: 176,
-    untilTimed: 184,
-    timedFor: 188,
+    beganNs: 184,
+    untilTimed: 192,
+    timedFor: 196,
   },
 } as const;
 
 export function readVerdictCounts(view: DataView, at = 0): VerdictCounts {
   return {
-    packets: Array.from({ length: 22 }, (_, i) => view.getBigUint64(at + 8 * i, true)),
-    beganNs: view.getBigUint64(at + 176, true),
-    untilTimed: view.getUint32(at + 184, true),
-    timedFor: view.getUint32(at + 188, true),
+    packets: Array.from({ length: 23 }, (_, i) => view.getBigUint64(at + 8 * i, true)),
+    beganNs: view.getBigUint64(at + 184, true),
+    untilTimed: view.getUint32(at + 192, true),
+    timedFor: view.getUint32(at + 196, true),
   };
 }
 
 export function writeVerdictCounts(view: DataView, at: number, value: VerdictCounts): void {
-  for (let i = 0; i < 22; i++) view.setBigUint64(at + 8 * i, value.packets[i] as bigint, true);
-  view.setBigUint64(at + 176, value.beganNs, true);
-  view.setUint32(at + 184, value.untilTimed, true);
-  view.setUint32(at + 188, value.timedFor, true);
+  for (let i = 0; i < 23; i++) view.setBigUint64(at + 8 * i, value.packets[i] as bigint, true);
+  view.setBigUint64(at + 184, value.beganNs, true);
+  view.setUint32(at + 192, value.untilTimed, true);
+  view.setUint32(at + 196, value.timedFor, true);
 }
 
 /** struct latencies, 472 bytes */
@@ -1230,4 +1242,48 @@ export function readSkewBudget(view: DataView, at = 0): SkewBudget {
 export function writeSkewBudget(view: DataView, at: number, value: SkewBudget): void {
   view.setBigUint64(at, value.second, true);
   view.setBigUint64(at + 8, value.spent, true);
+}
+
+/** struct responder, 8 bytes */
+export interface Responder {
+  aliveMs: bigint;
+}
+
+export const responderLayout = {
+  size: 8,
+  offset: {
+    aliveMs: 0,
+  },
+} as const;
+
+export function readResponder(view: DataView, at = 0): Responder {
+  return {
+    aliveMs: view.getBigUint64(at, true),
+  };
+}
+
+export function writeResponder(view: DataView, at: number, value: Responder): void {
+  view.setBigUint64(at, value.aliveMs, true);
+}
+
+/** struct miss_bucket, 8 bytes */
+export interface MissBucket {
+  fullNs: bigint;
+}
+
+export const missBucketLayout = {
+  size: 8,
+  offset: {
+    fullNs: 0,
+  },
+} as const;
+
+export function readMissBucket(view: DataView, at = 0): MissBucket {
+  return {
+    fullNs: view.getBigUint64(at, true),
+  };
+}
+
+export function writeMissBucket(view: DataView, at: number, value: MissBucket): void {
+  view.setBigUint64(at, value.fullNs, true);
 }

@@ -4,10 +4,9 @@
  */
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
-import { StrictYaml, valueAt, YamlAliasError } from '../auth/strict-yaml.ts';
-import { found, issueProblems, type Problem, reported, syntaxProblem } from './config/problems.ts';
+import { StrictYaml, YamlAliasError } from '../auth/strict-yaml.ts';
+import { issueProblems, reported, syntaxProblem } from './config/problems.ts';
 import { configSchema } from './config/schema.ts';
-import { UNAVAILABLE } from './config/unavailable.ts';
 import { failure, GatewayError, systemCode } from './errors.ts';
 import { readTextFile } from './text-file.ts';
 
@@ -65,14 +64,9 @@ export function parseConfig(text: string, file: string): Config {
   if (yaml.faults.length > 0) throw invalid(yaml.faults.map((fault) => syntaxProblem(file, fault)));
 
   const content = contentOf(yaml, file);
-  const unavailable = UNAVAILABLE.filter(({ path, asksForIt }) => asksForIt(valueAt(content, path)));
-  const problems: Problem[] = unavailable.map(({ path, allowed }) => {
-    return { path, found: `${found(path, valueAt(content, path))}, not available in this version`, allowed };
-  });
   const parsed = configSchema(dirname(file)).safeParse(content);
-  if (!parsed.success) problems.push(...issueProblems(content, parsed.error.issues));
-  if (parsed.success && problems.length === 0) return { ...parsed.data, file };
-  throw invalid(reported({ file, yaml }, problems));
+  if (parsed.success) return { ...parsed.data, file };
+  throw invalid(reported({ file, yaml }, issueProblems(content, parsed.error.issues)));
 }
 
 function invalid(problems: readonly string[]): Error {

@@ -7,6 +7,7 @@
  * answers does not depend on any of it.
  */
 import { existsSync } from 'node:fs';
+import { Miss } from '../abi.ts';
 import { equalBytes } from '../auth/bytes.ts';
 import type { Keyring } from '../auth/keyring.ts';
 import type { Log } from '../sync/log.ts';
@@ -34,6 +35,7 @@ import { redisAccess } from './redis-access.ts';
 import { AllowList } from './responder/allow-list.ts';
 import { DatagramSockets } from './responder/datagram-sockets.ts';
 import { MemoryDatapath } from './responder/memory-datapath.ts';
+import { Misses } from './responder/misses.ts';
 import { Responder } from './responder/responder.ts';
 import { RunningGateway } from './running-gateway.ts';
 import { ServiceManager } from './service-manager.ts';
@@ -45,6 +47,8 @@ import { VERSION } from './version.ts';
 const SKEW_BUDGET = 1_000;
 /** Datagrams that the responder looks at, a second, where the XDP program answers nearly all there are. */
 const SLOW_PATH_PER_SECOND = 20_000;
+/** A tenth of what the program waits for it. */
+const SAY_EVERY_MS = Miss.ALIVE_MS / 10;
 /** One of the wall clock's, one of the program's, and half of one that the offset is rounded by. */
 const CLOCK_FRACTIONS_MS = 3;
 
@@ -76,6 +80,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   const firstKeys = readKeys(config.keys);
   const http = httpAccess(config, systemRuntime.monotonicMs);
 
+  const asksRedis = config.sessions.onMiss === 'ask-redis';
   const isInKernel = listen.attach !== 'none';
   const serving: ServingSide = isInKernel
     ? await startKernel(config, log)
@@ -101,7 +106,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
 
   const events = new Events(() => sync.status(), systemRuntime);
   const table = new ObservedTable(serving.table, events);
-  const sync = new Sync({ ...syncOptions(config), redis: access, table, log: syncLog(log) });
+  const sync = new Sync({ ...syncOptions(config), asks: asksRedis, redis: access, table, log: syncLog(log) });
   // The program's clock is behind by up to a step, and by the fractions of a millisecond that it and Date.now() leave out; ahead
   // by as much, it never answers from a record that has expired, nor with more time than the record has.
   const aheadMs = (isInKernel ? coarseClockStepMs() : 0) + CLOCK_FRACTIONS_MS;
@@ -112,6 +117,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     allowList: new AllowList(allowed),
     skewBudget: SKEW_BUDGET,
     perSecond: isInKernel ? SLOW_PATH_PER_SECOND : null,
+    misses: asksRedis ? new Misses(sync, systemRuntime) : null,
     runtime: systemRuntime,
   });
   const sockets = new DatagramSockets({
@@ -181,6 +187,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     () => sync.suspect('clock-set-back'),
   );
   stops.push(() => serving.sweeper.stop());
+  if (asksRedis) stops.push(keepSaying(serving, () => sync.canAsk && sockets.state.failures.length === 0));
   giveBackProgramPages();
   manager.ready(() => sync.status().state);
   stops.push(() => manager.stopping());
@@ -215,6 +222,19 @@ async function requireSockets(sockets: DatagramSockets): Promise<void> {
     part: 'the responder',
     reason: `no address can be listened on (${failures.join('; ')})`,
   });
+}
+
+/** Tells the program again and again that misses are asked about: it answers them by itself soon after that ends. */
+function keepSaying(serving: ServingSide, isSo: () => boolean): Stop {
+  const say = (): void => {
+    serving.sayThatMissesAreAsked(isSo() ? Math.floor(systemRuntime.monotonicMs()) : 0);
+  };
+  const timer = setInterval(say, SAY_EVERY_MS);
+  say();
+  return () => {
+    clearInterval(timer);
+    serving.sayThatMissesAreAsked(0);
+  };
 }
 
 /** The interface that has this address. */

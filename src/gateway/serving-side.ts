@@ -39,6 +39,8 @@ export interface ServingSide extends KeyTable, KernelView {
   /** @param configure writes keys, addresses and settings, before anything is answered by them */
   attach(interfaces: readonly string[], configure: () => void): void;
   reattach(interfaces: readonly string[]): { back: string[]; away: { name: string; reason: string }[] };
+  /** Misses are handed up to this process for a second from then on; 0 = no longer. @param monotonicMs now, whole milliseconds */
+  sayThatMissesAreAsked(monotonicMs: number): void;
   /** To be called when the first load is in. */
   takeOver(): void;
   /** Ends a start that failed. */

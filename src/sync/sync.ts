@@ -10,6 +10,7 @@
  * for a session here, so the memory needed does not grow with their number.
  */
 
+import { Asking } from './asking.ts';
 import type { SyncError } from './errors.ts';
 import { FailureLog } from './failure-log.ts';
 import { FaultLog } from './fault-log.ts';
@@ -29,6 +30,7 @@ import type { SnapshotSource } from './snapshot/snapshot.ts';
 import { BACKEND_FAULTS_MAX, type SyncState, type SyncStatus } from './status.ts';
 import { Feed } from './stream/feed.ts';
 import { type FeedCounts, FeedEntries } from './stream/feed-entries.ts';
+import { FeedTail } from './stream/feed-tail.ts';
 import type { GapKind } from './stream/position.ts';
 import { StreamSource } from './stream/stream-source.ts';
 import { type FlushCounts, noChanges, type SessionTable } from './table.ts';
@@ -58,6 +60,8 @@ export interface SyncOptions {
     /** From the end of one full comparison with Redis to the next, ms. */
     readonly reconcileEveryMs: number;
   };
+  /** Whether `ask` is going to be called: a connection is kept for it. False where it is absent. */
+  readonly asks?: boolean;
   readonly table: SessionTable;
   readonly log: Log;
   readonly runtime?: Runtime;
@@ -82,6 +86,9 @@ interface Following {
   /** What only this way has to tell. */
   status(): Pick<SyncStatus, 'position' | 'lagEntries' | 'notifications'>;
   readonly entries: Readonly<FeedCounts>;
+  /** Brings what Redis says of these sessions by now into the table. @throws where that could not be asked */
+  read(hashes: ReadonlySet<string>, signal: AbortSignal): Promise<void>;
+  startAsking(stopping: AbortSignal): void;
 }
 
 const NO_ENTRIES: FeedCounts = { set: 0, del: 0, denied: 0, fact: 0, backends: 0, other: 0 };
@@ -99,6 +106,9 @@ export class Sync {
   readonly #records: Records;
   readonly #following: Following;
   readonly #resync: Resync;
+  readonly #asking: Asking;
+  /** Raised with each gap: what was read before it counts no more. */
+  #epoch = 0;
   readonly #stopping = new AbortController();
   #running: Promise<unknown> | null = null;
 
@@ -147,6 +157,12 @@ export class Sync {
     const redis = redisTarget(options.redis, runtime);
     this.#following =
       feed.from === 'notifications' ? this.#byNotifications(redis, tuning) : this.#byStream(redis, tuning, parts);
+    this.#asking = new Asking({
+      runtime,
+      read: (hashes, signal) => this.#following.read(hashes, signal),
+      failed: (error) => this.#failures.note('ask-failed', error),
+      succeeded: () => this.#failures.over('ask-failed'),
+    });
     this.#resync = new Resync({ reconcileEveryMs: feed.reconcileEveryMs }, runtime, tuning, this.#following.source, {
       started: (reason) => {
         this.#resyncs[reason] += 1;
@@ -180,6 +196,7 @@ export class Sync {
     signal?.addEventListener('abort', stop);
     if (signal?.aborted) stop();
     const { signal: stopping } = this.#stopping;
+    if (this.#options.asks) this.#following.startAsking(stopping);
     this.#running = Promise.all([this.#following.follower.run(stopping), this.#resync.run(stopping)]).finally(() =>
       signal?.removeEventListener('abort', stop),
     );
@@ -189,6 +206,26 @@ export class Sync {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
+  }
+
+  /**
+   * A session that is not in the table: Redis is asked what it knows by now. The feed says that of a session that was written to it, however
+   * little time ago; with notifications what has changed by now is read.
+   * @param hash cookie hash, 32 hexadecimal digits
+   * @returns whether it was asked; then the table has what there is
+   */
+  ask(hash: string): Promise<boolean> {
+    return this.#asking.ask(hash);
+  }
+
+  /** Whether it is of use to ask now. */
+  get canAsk(): boolean {
+    return this.#ready && this.#asking.usable;
+  }
+
+  /** How often Redis was asked, for one session or many. */
+  get asked(): number {
+    return this.#asking.rounds;
   }
 
   /** The table may have lost sessions though nothing in Redis says so: all are read again. */
@@ -285,7 +322,17 @@ export class Sync {
       this.#flush();
       return number;
     };
+    const tail = new FeedTail({
+      redis,
+      stream,
+      applied: () => follower.position?.last ?? null,
+      epoch: () => this.#epoch,
+      entries,
+      flush: () => this.#flush(),
+    });
     return {
+      read: (hashes, signal) => tail.read(hashes, signal),
+      startAsking: (stopping) => tail.start(stopping),
       follower,
       source: new StreamSource({ redis, stream, ...sessions, feed: follower, underWay, runtime, tuning, apply }),
       status: () => {
@@ -321,6 +368,8 @@ export class Sync {
       },
     );
     return {
+      read: (_hashes, signal) => follower.caughtUp(signal),
+      startAsking: () => undefined,
       follower,
       source: follower,
       status: () => {
@@ -350,6 +399,7 @@ export class Sync {
   #gap(kind: GapKind | MissedEvents | TableLoss): void {
     if (kind === 'entry-too-large') this.#problems.count('feed-entry-size');
     this.#behind = true;
+    this.#epoch += 1;
     this.#atEndMs = null;
     // The entries that follow may have lower ids than what is held: in a new generation they count all the same.
     this.#table.beginGeneration();

@@ -64,9 +64,9 @@ async function allow(...lists: string[][]): Promise<void> {
   for (const list of lists) await node.client().call('ACL', 'SETUSER', LOGIN.username, ...list);
 }
 
-function follow(from: 'stream' | 'notifications'): Running {
+function follow(from: 'stream' | 'notifications', asks = false): Running {
   const feed = { from, stream: FEED, reconcileEveryMs: 3_600_000 };
-  running = newSync({ url: '' }, { redis: { url: `redis://${node.address}`, ...LOGIN }, feed });
+  running = newSync({ url: '' }, { redis: { url: `redis://${node.address}`, ...LOGIN }, feed, asks });
   running.sync.start();
   return running;
 }
@@ -96,6 +96,14 @@ describe('the documented user', { timeout: 60_000 }, () => {
     expect(started.table.live()).toEqual(await liveInRedis(node.client()));
     expect(started.sync.status().lastError).toBeNull();
     // Redis keeps what it has refused.
+    expect(await node.client().call('ACL', 'LOG')).toEqual([]);
+  });
+
+  test('asks about misses', async () => {
+    await allow(rules(), rules('sessions.onMiss: ask-redis, with a feed'));
+    const started = follow('stream', true);
+    await untilReady(started);
+    await until('asked', () => started.sync.ask('0'.repeat(32)));
     expect(await node.client().call('ACL', 'LOG')).toEqual([]);
   });
 

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseDocument } from 'yaml';
-import { UNAVAILABLE } from '../../src/gateway/config/unavailable.ts';
 import { loadConfig, parseConfig, shownUrl } from '../../src/gateway/config.ts';
 import { GatewayError } from '../../src/gateway/errors.ts';
 
@@ -246,7 +245,7 @@ redis:
   url: redis://:hunter2@h/x
   sentinel:
     name: main
-sessions: { onMiss: ask-redis }
+sessions: { onMiss: ask }
 feed: 7
 `;
     expect(problems(text).map((line) => line.replace(/; allowed: .*/, ''))).toEqual([
@@ -255,7 +254,7 @@ feed: 7
       `${FILE}:6: listen.typo: found an unknown name`,
       `${FILE}:8: redis.url: found redis://:***@h/x`,
       `${FILE}:9: redis.sentinel.nodes: found nothing`,
-      `${FILE}:11: sessions.onMiss: found "ask-redis", not available in this version`,
+      `${FILE}:11: sessions.onMiss: found "ask"`,
       `${FILE}:12: feed: found 7`,
     ]);
   });
@@ -283,29 +282,17 @@ feed: 7
   });
 });
 
-describe('settings whose part is not there', () => {
-  const texts: Record<string, string[]> = {
-    'sessions.onMiss': ['sessions: { onMiss: ask-redis }'],
-  };
+test('without XDP an address will do; with it there must be an interface', () => {
+  const none = 'listen: { attach: none, interfaces: [], addresses: [127.0.0.1] }';
+  expect(parseConfig(none, FILE).listen).toMatchObject({ attach: 'none', interfaces: [], addresses: ['127.0.0.1'] });
+  for (const listen of ['{ attach: none, interfaces: [] }', '{ interfaces: [], addresses: [127.0.0.1] }']) {
+    expect(problems(`listen: ${listen}`)[0]).toContain('listen.interfaces: found an empty list; allowed: at least one');
+  }
+});
 
-  test('each of them is in this test', () => {
-    expect(new Set(UNAVAILABLE.map(({ path }) => path.join('.')))).toEqual(new Set(Object.keys(texts)));
-  });
-
-  test.each(Object.entries(texts).flatMap(([where, list]) => list.map((text) => [where, text] as const)))(
-    '%s is refused by name: %s',
-    (where, text) => {
-      const lines = problems(text);
-      expect(lines.length).toBeGreaterThan(0);
-      for (const line of lines) expect(line).toContain(', not available in this version; allowed: ');
-      expect(lines[0]).toContain(`: ${where}: found `);
-    },
-  );
-
-  test('two ways to Redis', () => {
-    const text = 'redis: { url: "redis://h", sentinel: { name: m, nodes: ["h:1"] } }';
-    expect(problems(text).join('\n')).toContain('redis.sentinel: found settings; allowed: only one of');
-  });
+test('two ways to Redis', () => {
+  const text = 'redis: { url: "redis://h", sentinel: { name: m, nodes: ["h:1"] } }';
+  expect(problems(text).join('\n')).toContain('redis.sentinel: found settings; allowed: only one of');
 });
 
 test('Redis by sentinels, with TLS and a user', () => {

@@ -31,6 +31,8 @@ export interface StageOptions {
   prefix?: string;
   /** The configuration's `sessions.backend`. */
   backend?: Record<string, unknown>;
+  /** The configuration's `sessions.onMiss`. */
+  onMiss?: 'answer' | 'ask-redis';
   /** The configuration's section `feed`. */
   feed?: Record<string, unknown>;
   redisArguments?: readonly string[];
@@ -86,6 +88,7 @@ export class Stage {
         prefix: this.#options.prefix ?? 'sess:',
         capacity: this.#options.capacity ?? 100_000,
         backend: this.#options.backend ?? { in: 'hash' },
+        onMiss: this.#options.onMiss ?? 'answer',
       },
       feed: { ...this.#options.feed },
       control: { socket: join(this.directory, 'gateway.sock') },

@@ -20,6 +20,7 @@ import type { Network } from '../responder/allow-list.ts';
 import type { AnswerTables } from '../responder/responder.ts';
 import type { RequestRules, ServingSide } from '../serving-side.ts';
 import { EarlierShared } from './earlier-shared.ts';
+import { HandUp } from './hand-up.ts';
 import { type Latencies, readLatencies } from './latencies.ts';
 import { BpfObject, mapDelete, mapKeys, mapLookup, mapUpdate, pin, possibleCpus } from './libbpf.ts';
 import { AttachError, type AttachEvents, type AttachedInterface, type AttachRequest, indexOf, Links } from './links.ts';
@@ -101,6 +102,7 @@ export class Datapath implements ServingSide {
   readonly #links: Links;
   readonly #program: number;
   readonly #cpus = possibleCpus();
+  readonly #handUp: HandUp;
   readonly #earlier: EarlierShared;
   /** Directories of maps that this process has made. */
   readonly #made: string[] = [];
@@ -137,6 +139,7 @@ export class Datapath implements ServingSide {
     this.settings = new Settings(this.#fd('settings'));
     this.settings.copyLines = options.capacity;
     this.wallClock = new WallClock(this.#fd('wall_clock'));
+    this.#handUp = new HandUp(this.#object.mapFd('responder'));
     this.#earlier = new EarlierShared(this.#pins.otherMaps(options.capacity));
     this.#earlier.copyKeyHistory(this.#fd('key_history'));
     this.table = new KernelSessionTable(this.settings, {
@@ -247,6 +250,11 @@ export class Datapath implements ServingSide {
       }
     }
     return { back, away };
+  }
+
+  /** Misses are handed up to this process for a second from then on; 0 = no longer. @param monotonicMs now, whole milliseconds */
+  sayThatMissesAreAsked(monotonicMs: number): void {
+    this.#handUp.aliveMs = monotonicMs;
   }
 
   /** Unix time less the monotonic clock, ms, for this program and for an earlier one that still answers. */
@@ -421,6 +429,7 @@ export class Datapath implements ServingSide {
     this.table.close();
     this.settings.close();
     this.wallClock.close();
+    this.#handUp.close();
     this.#earlier.close();
     this.#object.close();
     this.#pins.close();

@@ -89,6 +89,9 @@ export class MemoryDatapath extends MemoryKeys implements ServingSide {
     return { back: [], away: [] };
   }
 
+  /** All misses are met here. */
+  sayThatMissesAreAsked(): void {}
+
   takeOver(): void {}
 
   interfaces(names: readonly string[]): InterfaceStatus[] {

@@ -3,15 +3,17 @@
  * leaves to the host where there is one. What it says is src/auth/respond.ts, which the program is tested against byte
  * for byte. May be imported by src/gateway only.
  */
-import { Verdict } from '../../abi.ts';
+import { lookupRequestLayout, RequestType, Verdict, wireHeaderLayout } from '../../abi.ts';
+import { NAME_HASH_SIZE } from '../../auth/cookie.ts';
 import type { Key } from '../../auth/keyring.ts';
-import { respond } from '../../auth/respond.ts';
+import { type Response, respond } from '../../auth/respond.ts';
 import type { ResponderTables } from '../../auth/responder-tables.ts';
 import { SkewBudget } from '../../auth/skew-budget.ts';
 import type { Runtime } from '../../sync/runtime.ts';
 import type { VerdictName } from '../ports.ts';
 import type { AllowList } from './allow-list.ts';
 import type { Sender } from './datagram-sockets.ts';
+import type { Misses } from './misses.ts';
 
 /** What the answers are made from; the rest of ResponderTables is the responder's own. */
 export type AnswerTables = Omit<ResponderTables, 'allows' | 'key' | 'spendSkewBudget'>;
@@ -25,6 +27,8 @@ export interface ResponderOptions {
   readonly skewBudget: number;
   /** Datagrams that are looked at, a second; null = all. */
   readonly perSecond: number | null;
+  /** Who asks Redis about a session that is not found; null = nobody. */
+  readonly misses: Misses | null;
   readonly runtime: Pick<Runtime, 'monotonicMs'>;
 }
 
@@ -35,6 +39,10 @@ export class Responder {
   #second = -1;
   #spent = 0;
   #unread = 0;
+  /** Backends that the answer in the making names. */
+  #named: number[] = [];
+  /** Whose key its request was authentic by. */
+  #usedKey: number | undefined;
 
   constructor(options: ResponderOptions) {
     const { tables, key, allowList, skewBudget } = options;
@@ -53,8 +61,10 @@ export class Responder {
       denied: (hash) => tables.denied(hash),
       fact: (hash) => tables.fact(hash),
       spendSkewBudget: (nowMs) => budget.spend(nowMs),
-      countAnswer: (id) => tables.countAnswer?.(id),
-      countKeyUse: (id) => tables.countKeyUse?.(id),
+      countAnswer: (id) => void this.#named.push(id),
+      countKeyUse: (id) => {
+        this.#usedKey = id;
+      },
     };
   }
 
@@ -73,12 +83,39 @@ export class Responder {
   }
 
   /** To be called with each datagram. */
-  receive(datagram: Uint8Array, { source, reply }: Sender): void {
-    const nowMs = this.#options.runtime.monotonicMs();
-    if (!this.#mayRead(nowMs)) return;
-    const answer = respond(datagram, source, this.#tables, Math.floor(nowMs));
-    this.#verdicts[answer.verdict] = (this.#verdicts[answer.verdict] as number) + 1;
-    if (answer.reply !== undefined) reply(answer.reply);
+  receive(datagram: Uint8Array, sender: Sender): void {
+    if (!this.#mayRead(this.#options.runtime.monotonicMs())) return;
+    const answer = this.#answer(datagram, sender);
+    const asked = isMiss(datagram, answer) ? this.#ask(datagram, sender) : undefined;
+    if (asked === undefined) this.#send(answer, sender);
+  }
+
+  /** Asks Redis, then answers. @returns undefined where it is not asked */
+  #ask(datagram: Uint8Array, sender: Sender): Promise<void> | undefined {
+    const { misses } = this.#options;
+    const bytes = Buffer.from(datagram.buffer, datagram.byteOffset, datagram.length);
+    const at = lookupRequestLayout.offset.hash;
+    const hash = bytes.toString('hex', at, at + NAME_HASH_SIZE);
+    const keyId = bytes.readUInt32BE(wireHeaderLayout.offset.keyId);
+    return misses?.ask(hash, keyId, sender.source)?.then(() => {
+      const answer = this.#answer(datagram, sender);
+      if (isMiss(datagram, answer)) misses.isStillMissing(hash);
+      this.#send(answer, sender);
+    });
+  }
+
+  #answer(datagram: Uint8Array, { source }: Sender): Response {
+    this.#named = [];
+    this.#usedKey = undefined;
+    return respond(datagram, source, this.#tables, Math.floor(this.#options.runtime.monotonicMs()));
+  }
+
+  #send({ verdict, reply }: Response, sender: Sender): void {
+    this.#verdicts[verdict] = (this.#verdicts[verdict] as number) + 1;
+    const { tables } = this.#options;
+    for (const id of this.#named) tables.countAnswer?.(id);
+    if (this.#usedKey !== undefined) tables.countKeyUse?.(this.#usedKey);
+    if (reply !== undefined) sender.reply(reply);
   }
 
   /** Who floods the host's sockets must not hold up what else this thread does: it follows Redis, too. */
@@ -95,4 +132,10 @@ export class Responder {
     this.#unread += 1;
     return false;
   }
+}
+
+/** Whether a LOOKUP, and no other request, has found no record. */
+function isMiss(datagram: Uint8Array, { verdict }: Response): boolean {
+  const isNone = verdict === Verdict.REPLY_PLACED || verdict === Verdict.REPLY_NOT_FOUND;
+  return isNone && datagram[wireHeaderLayout.offset.type] === RequestType.LOOKUP;
 }

@@ -197,6 +197,13 @@ export class Notifications implements SnapshotSource {
     for (const one of this.#tables) if (one.table === table) one.reread.want();
   }
 
+  /** Resolves once all that had changed when this was called is in the table. @throws the signal's reason */
+  caughtUp(signal: AbortSignal): Promise<void> {
+    const wait = this.#rounds.wait(this.#round, signal);
+    this.#wake.abort();
+    return wait;
+  }
+
   async open(signal: AbortSignal): Promise<Snapshot> {
     while (!this.#connected) await this.#allConnected.wait(null, signal);
     this.#snapshots += 1;
@@ -210,11 +217,7 @@ export class Notifications implements SnapshotSource {
         this.#readTables();
         return read;
       },
-      caughtUp: (of) => {
-        const wait = this.#rounds.wait(this.#round, of);
-        this.#wake.abort();
-        return wait;
-      },
+      caughtUp: (of) => this.caughtUp(of),
     });
   }
 

@@ -1,5 +1,5 @@
 /**
- * The feed's entries in one reply of XREAD, where they were read: no object is made for an entry. It is good until the reply after the
+ * The feed's entries in one reply of XREAD, or of XREVRANGE, where they were read: no object is made for an entry. It is good until the reply after the
  * next one comes (resp-channel.ts). May be imported by src/sync only.
  *
  *     [[stream, [[id, [field, value, field, value, …]], [id, […]], …]]]
@@ -16,6 +16,14 @@ const OWN_VALUES = 3;
 export class EntryBatch {
   static readonly none = new EntryBatch(null, 0);
 
+  /**
+   * @param reply in which that of XRANGE or XREVRANGE is found at `value`: the list alone
+   * @throws SyncError REDIS_REPLY where it is something else
+   */
+  static ofRange(reply: Reply, value: number): EntryBatch {
+    return new EntryBatch(reply, value, value);
+  }
+
   readonly #reply: Reply | null;
   readonly length: number;
   /** An entry is told by the place of its first value. */
@@ -24,19 +32,23 @@ export class EntryBatch {
 
   /**
    * @param reply in which XREAD's for one stream is found at `value`: null, or as above
+   * @param at where the list is, if it stands alone
    * @throws SyncError REDIS_REPLY where it is something else
    */
-  constructor(reply: Reply | null, value: number) {
+  constructor(reply: Reply | null, value: number, at?: number) {
     if (reply === null || reply.kind(value) === KIND.null) {
       this.#reply = null;
       this.length = 0;
       return;
     }
     this.#reply = reply;
-    reply.expectList(value, 1, 'XREAD');
-    reply.expectList(value + 1, 2, 'XREAD');
-    const list = value + 3;
-    if (!isString(reply, value + 2) || reply.kind(list) !== KIND.array) throw noEntries();
+    if (at === undefined) {
+      reply.expectList(value, 1, 'XREAD');
+      reply.expectList(value + 1, 2, 'XREAD');
+      if (!isString(reply, value + 2)) throw noEntries();
+    }
+    const list = at ?? value + 3;
+    if (reply.kind(list) !== KIND.array) throw noEntries();
     this.length = reply.length(list);
     this.first = list + 1;
     let next = this.first;

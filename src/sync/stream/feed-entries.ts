@@ -7,7 +7,7 @@
  */
 import { hash as digest } from 'node:crypto';
 import { isCookieHash, parseDecimal } from '../bytes.ts';
-import { EXPIRES_MAX_MS, NAME_MAX_BYTES, SID_MAX_BYTES } from '../limits.ts';
+import { COOKIE_HASH_DIGITS, EXPIRES_MAX_MS, NAME_MAX_BYTES, SID_MAX_BYTES } from '../limits.ts';
 import type { Problems } from '../problems.ts';
 import type { PagesUnderWay } from '../snapshot/page-changes.ts';
 import type { SessionTable } from '../table.ts';
@@ -42,6 +42,7 @@ export class FeedEntries {
   readonly #problems: Problems;
   readonly #pages: PagesUnderWay;
   readonly #version = new VersionCell();
+  readonly #askedVersion = new VersionCell();
 
   constructor(parts: FeedEntriesParts) {
     this.#table = parts.table;
@@ -55,6 +56,35 @@ export class FeedEntries {
     for (let i = 0, entry = batch.first; i < batch.length; i++, entry = batch.next(entry)) {
       this.#applyOne(batch, entry, wallMs);
     }
+  }
+
+  /**
+   * Queues what one entry says of a session that is asked for, before its turn: nothing is counted, since all of it comes again then.
+   * @param wanted cookie hashes, 32 hexadecimal digits each
+   * @returns the session's hash; null where the entry is of no such session, or malformed
+   */
+  applyAsked(batch: EntryBatch, entry: number, wanted: ReadonlySet<string>): string | null {
+    const op = batch.field(entry, 'op');
+    const isSet = op >= 0 && batch.isText(op, 'set');
+    if (!isSet && !(op >= 0 && batch.isText(op, 'del'))) return null;
+    const sid = batch.field(entry, 'sid');
+    if (sid < 0 || batch.size(sid) === 0 || batch.size(sid) > SID_MAX_BYTES) return null;
+    const hash = digest('sha256', batch.slice(sid), 'hex').slice(0, COOKIE_HASH_DIGITS);
+    if (!wanted.has(hash)) return null;
+    const id = batch.id(entry);
+    this.#askedVersion.set(batch.bytes, batch.start(id), batch.size(id));
+    if (!isSet) {
+      this.#table.remove(hash, this.#askedVersion);
+      return hash;
+    }
+    const backend = batch.field(entry, 'backend');
+    const expires = batch.field(entry, 'expires');
+    if (backend < 0 || batch.size(backend) === 0 || batch.size(backend) > NAME_MAX_BYTES || expires < 0) return null;
+    const expiresMs = parseDecimal(batch.bytes, batch.start(expires), batch.size(expires));
+    if (expiresMs < 0) return null;
+    const backendId = this.#backends.idOf(batch.bytes, batch.start(backend), batch.size(backend));
+    this.#table.put(hash, this.#askedVersion, Math.min(expiresMs, EXPIRES_MAX_MS), backendId);
+    return hash;
   }
 
   #applyOne(batch: EntryBatch, entry: number, wallMs: number): void {
