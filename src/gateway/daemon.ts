@@ -126,7 +126,10 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     zoneOf,
     received: (datagram, sender) => responder.receive(datagram, sender),
   });
-  stops.push(() => sockets.close());
+  stops.push(() => {
+    sockets.close();
+    responder.close();
+  });
   const upkeep = new Upkeep(
     {
       setClockOffset: (ms) => serving.setClockOffset(ms + aheadMs),

@@ -36,7 +36,6 @@ export class Asking {
   #next: Round | undefined;
   #running = false;
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
-  #rounds = 0;
 
   constructor(parts: AskingParts) {
     this.#parts = parts;
@@ -45,11 +44,6 @@ export class Asking {
   /** Whether it is of use to ask now. */
   get usable(): boolean {
     return this.#parts.runtime.monotonicMs() >= this.#pausedUntilMs;
-  }
-
-  /** How often Redis was asked. */
-  get rounds(): number {
-    return this.#rounds;
   }
 
   /**
@@ -85,7 +79,6 @@ export class Asking {
       waiting.abort(error);
       late.reject(error);
     });
-    this.#rounds += 1;
     try {
       await Promise.race([read(hashes, waiting.signal), late.promise]);
       succeeded();

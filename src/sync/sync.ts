@@ -223,11 +223,6 @@ export class Sync {
     return this.#ready && this.#asking.usable;
   }
 
-  /** How often Redis was asked, for one session or many. */
-  get asked(): number {
-    return this.#asking.rounds;
-  }
-
   /** The table may have lost sessions though nothing in Redis says so: all are read again. */
   suspect(kind: TableLoss): void {
     this.#gap(kind);

@@ -38,7 +38,7 @@ export class Responder {
   readonly #verdicts = new Float64Array(Verdict.COUNT);
   #second = -1;
   #spent = 0;
-  #unread = 0;
+  #isClosed = false;
   /** Backends that the answer in the making names. */
   #named: number[] = [];
   /** Whose key its request was authentic by. */
@@ -77,14 +77,14 @@ export class Responder {
     >;
   }
 
-  /** Datagrams that were not looked at, since there were too many. */
-  get unread(): number {
-    return this.#unread;
+  /** From now on the tables are not read any more, whatever is still waited for. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /** To be called with each datagram. */
   receive(datagram: Uint8Array, sender: Sender): void {
-    if (!this.#mayRead(this.#options.runtime.monotonicMs())) return;
+    if (this.#isClosed || !this.#mayRead(this.#options.runtime.monotonicMs())) return;
     const answer = this.#answer(datagram, sender);
     const asked = isMiss(datagram, answer) ? this.#ask(datagram, sender) : undefined;
     if (asked === undefined) this.#send(answer, sender);
@@ -98,6 +98,7 @@ export class Responder {
     const hash = bytes.toString('hex', at, at + NAME_HASH_SIZE);
     const keyId = bytes.readUInt32BE(wireHeaderLayout.offset.keyId);
     return misses?.ask(hash, keyId, sender.source)?.then(() => {
+      if (this.#isClosed) return;
       const answer = this.#answer(datagram, sender);
       if (isMiss(datagram, answer)) misses.isStillMissing(hash);
       this.#send(answer, sender);
@@ -128,9 +129,7 @@ export class Responder {
       this.#spent = 0;
     }
     this.#spent += 1;
-    if (this.#spent <= perSecond) return true;
-    this.#unread += 1;
-    return false;
+    return this.#spent <= perSecond;
   }
 }
 

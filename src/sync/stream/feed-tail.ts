@@ -67,8 +67,8 @@ export class FeedTail {
       const command = ['XREVRANGE', stream, upTo, `(${formatStreamId(from)}`, 'COUNT', PAGE];
       const batch = await connection.read(entriesOf, ...command);
       connection.expectNothing();
-      // Ids of before and after belong to different streams, and the table is read anew.
-      if (epoch() !== begun) return;
+      // Ids of before and after belong to different streams, and the table is read anew; or it is closed.
+      if (epoch() !== begun || this.#stopping.aborted) return;
       // What the feed's reader has applied meanwhile, a newer entry may have changed since.
       const isAtApplied = this.#apply(batch, wanted);
       flush();
