@@ -110,7 +110,7 @@ export const errorCatalogue = {
     return `${part} did not start: ${reason}`;
   }),
   PART_FAILED: entry(1, 500, 'Part failed', ({ reason }: Reason) => {
-    return `a part of the daemon failed: ${reason}; the kernel goes on answering from what it holds`;
+    return `a part of the daemon failed: ${reason}; an XDP program goes on answering from what it holds`;
   }),
   DETACH_FAILED: entry(1, 500, 'Detach failed', ({ pins, reason }: Reason & { pins: string }) => {
     return `the program can't be taken off (${pins}): ${reason}`;

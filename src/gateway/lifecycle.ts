@@ -57,7 +57,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 function statusFor(reason: unknown, log: Logger): 0 | 1 {
   if (!(reason instanceof Error)) {
-    log.info({ signal: reason }, 'stopping; the kernel goes on answering');
+    log.info({ signal: reason }, 'stopping; an XDP program goes on answering');
     return 0;
   }
   const error = failure('PART_FAILED', { reason: reasonOf(reason) }, reason);
