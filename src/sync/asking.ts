@@ -1,11 +1,11 @@
 /**
  * Questions about single sessions between the changes that are followed: what Redis knows by now is brought into the table, then the
  * one who asked looks there. One reading at a time, for all who ask meanwhile; so a flood of questions asks Redis no more often
- * than it answers. May be imported by src/sync only.
+ * than it answers, and of this thread, which follows the feed too, takes half of the time at most. May be imported by src/sync only.
  *
  *     ask ─▶ waits ─▶ reading ─▶ …      asked while one is read: goes with the next, which begins after the question
  */
-import type { Runtime } from './runtime.ts';
+import { type Runtime, sleep } from './runtime.ts';
 
 /** Sessions of one reading; who asks about more is told that nothing was asked. */
 const HASHES_MAX = 1024;
@@ -25,6 +25,8 @@ export interface AskingParts {
   failed(error: unknown): void;
   succeeded(): void;
 }
+
+const NEVER = new AbortController().signal;
 
 interface Round {
   readonly hashes: Set<string>;
@@ -48,7 +50,7 @@ export class Asking {
 
   /**
    * @param hash cookie hash, 32 hexadecimal digits
-   * @returns once the table has what Redis says of it: true; false where that could not be asked, after two deadlines at most
+   * @returns once the table has what Redis says of it: true; false where that could not be asked, after three deadlines at most
    */
   ask(hash: string): Promise<boolean> {
     if (!this.usable) return Promise.resolve(false);
@@ -62,9 +64,13 @@ export class Asking {
 
   async #run(): Promise<void> {
     this.#running = true;
+    const { runtime } = this.#parts;
     for (let round = this.#next; round !== undefined; round = this.#next) {
       this.#next = undefined;
+      const begunMs = runtime.monotonicMs();
       round.done.resolve(await this.#read(round.hashes));
+      const tookMs = runtime.monotonicMs() - begunMs;
+      if (tookMs > 0) await sleep(runtime, Math.min(tookMs, ASK_DEADLINE_MS), NEVER);
     }
     this.#running = false;
   }
