@@ -1,7 +1,9 @@
 /**
- * What people write for lengths of time and percentages, read exactly. May be imported by src/gateway/commands only.
+ * What people write for lengths of time, percentages and addresses, read exactly. May be imported by src/gateway/commands only.
  */
 import { InvalidArgumentError } from 'commander';
+import type { HostPort } from '../config.ts';
+import { failure } from '../errors.ts';
 
 const UNITS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -42,4 +44,18 @@ export function hundredths(text: string): number {
     throw new InvalidArgumentError('Allowed: a percentage from 0 to 100 with at most two decimals, as 30 or 12.25.');
   }
   return value;
+}
+
+/**
+ * An address as host:port.
+ * @param option that it was given with
+ * @param help command whose help says more
+ * @throws GatewayError USAGE_INVALID
+ */
+export async function hostPort(option: string, text: string, help: string): Promise<HostPort> {
+  const { parseHostPort } = await import('../config.ts');
+  const address = parseHostPort(text);
+  if (address !== undefined) return address;
+  const problem = `${option}: found ${JSON.stringify(text.slice(0, 100))}; allowed: host:port, as 192.0.2.1:6464 or [2001:db8::1]:6464`;
+  throw failure('USAGE_INVALID', { problem, help });
 }

@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import { failure, reasonOf } from '../errors.ts';
 import type { BackendRecord, BackendUse, BackendView, BackendViews } from '../ports.ts';
-import { addCommand, type ConfigOption, integer, type JsonOption, print, printJson } from './common.ts';
+import { addCommand, type ConfigOption, integer, type JsonOption, print, printJson, withBackend } from './common.ts';
 import { withDirectory } from './directory.ts';
 import { listing, NO_BACKENDS, number, printable } from './text.ts';
 
@@ -34,12 +34,12 @@ export function addBackend(program: Command): void {
 
   const backend = program.command('backend').description('Change the backends that Redis has.');
 
-  addCommand(backend, 'set', {
+  const set = addCommand(backend, 'set', {
     description: 'Add a backend, or change what is given of one.',
     notes: 'Needs no daemon.',
     example: 'gateway backend set web-1 --id 1 --address 10.0.0.11:8080',
-  })
-    .argument('<name>', 'name of the backend, as sessions have it')
+  });
+  withBackend(set, 'name of the backend, as sessions have it')
     .option(
       '--id <id>',
       'number of the backend, 1 to 65535; needed for a new one, and its own for ever',
@@ -64,12 +64,12 @@ export function addBackend(program: Command): void {
       else print(recordText(record));
     });
 
-  addCommand(backend, 'remove', {
+  const remove = addCommand(backend, 'remove', {
     description: 'Remove a backend that no session is stored on. Its id is not given to another name.',
     notes: `Needs no daemon. Looks at every session in Redis. To let a backend go without anyone noticing: "gateway drain", then "gateway settle", then this.`,
     example: 'gateway backend remove web-1',
-  })
-    .argument('<name>', 'name of the backend')
+  });
+  withBackend(remove)
     .option('--force', 'also where sessions are stored on it: their users are not found from then on')
     .action(async (name: string, { config, json, force = false }: RemoveOptions) => {
       await withDirectory(config, (directory) => directory.removeBackend(name, { force }));

@@ -35,8 +35,10 @@ export function addBalance(program: Command): void {
     description: 'Propose what backends must shed so that each comes under a target load, and do it if asked.',
     notes:
       "Needs no daemon but with --by lookups. Who applies holds a lock in Redis, so that one does. Exit status 1 if a target can't be reached.",
-    example: `gateway balance --target 125% --by sessions
-         gateway balance --target 1000 --target big-1=4000 --by reported --watch`,
+    example: [
+      'gateway balance --target 125% --by sessions',
+      'gateway balance --target 1000 --target big-1=4000 --by reported --watch',
+    ],
   })
     .requiredOption(
       '--target <load>',

@@ -7,19 +7,21 @@ import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { failure } from '../errors.ts';
 import { packageFile } from '../package-files.ts';
+import { addCommand } from './common.ts';
 
 export function addBench(program: Command): void {
-  program
-    .command('bench')
-    .description(
+  addCommand(program, 'bench', {
+    description:
       'Measure the gateway on this machine beside a bare echo, user space, Redis and memcached (in a checkout of the source).',
-    )
+    notes: 'Needs root and two CPUs. Touches no network of yours.',
+    example: 'gateway bench --quick',
+    shared: [],
+  })
     .argument(
       '[arguments...]',
       'as of "npm run bench -- …": --quick, --only SECTIONS, --json FILE, --plots FOLDER; or another benchmark',
     )
     .allowUnknownOption()
-    .addHelpText('after', '\nNeeds root and two CPUs. Touches no network of yours.\n\nExample: gateway bench --quick')
     .action((args: string[]) => {
       const bench = packageFile('bench/main.ts');
       if (!existsSync(bench)) throw failure('BENCH_NOT_HERE', { looked: bench });

@@ -1,8 +1,7 @@
 /**
  * What commands share: their options, their output. May be imported by src/gateway/commands only.
  */
-import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { Argument, type Command, InvalidArgumentError } from 'commander';
 import { wrapped } from './text.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -16,32 +15,52 @@ export interface JsonOption {
   readonly json?: boolean;
 }
 
-export function withConfig(command: Command): Command {
-  return command.option(
+/** The options that nearly all commands have. */
+const SHARED = {
+  config: [
     '-c, --config <file>',
     'configuration file (without it config/gateway.yaml, then /etc/session-gateway/gateway.yaml)',
-  );
-}
-
-export function withJson(command: Command): Command {
-  return command.option('--json', 'print JSON');
-}
+  ],
+  json: ['--json', 'print JSON'],
+} as const;
 
 export interface Described {
   readonly description: string;
   /** What else one must know, below the options; it is brought into lines. */
   readonly notes?: string;
-  readonly example: string;
+  /** One, or several: command lines that work as they stand, but for their names. */
+  readonly example: string | readonly string[];
+  /** Those of the shared options that it has, where it hasn't all. */
+  readonly shared?: readonly (keyof typeof SHARED)[];
 }
 
-/** A command of `parent` with the options that nearly all have, which explains itself as all do. */
-export function addCommand(parent: Command, name: string, { description, notes, example }: Described): Command {
-  return withJson(withConfig(parent.command(name)))
-    .description(description)
-    .addHelpText(
-      'after',
-      `${notes === undefined ? '' : `\n${wrapped(notes, process.stdout.columns)}\n`}\nExample: ${example}`,
-    );
+/** A command of `parent` that explains itself as all do. */
+export function addCommand(
+  parent: Command,
+  name: string,
+  { description, notes, example, shared = ['config', 'json'] }: Described,
+): Command {
+  const command = parent.command(name).description(description);
+  for (const option of shared) {
+    const [flags, explanation] = SHARED[option];
+    command.option(flags, explanation);
+  }
+  const examples = [example].flat().join(`\n${' '.repeat('Example: '.length)}`);
+  const explained = notes === undefined ? '' : `\n${wrapped(notes, process.stdout.columns)}\n`;
+  return command.addHelpText('after', `${explained}\nExample: ${examples}`);
+}
+
+const BACKENDS = new WeakSet<Argument>();
+
+/** With a backend's name as the next argument, which shells complete. */
+export function withBackend(command: Command, description = 'name of the backend'): Command {
+  const argument = new Argument('<name>', description);
+  BACKENDS.add(argument);
+  return command.addArgument(argument);
+}
+
+export function isBackend(argument: Argument): boolean {
+  return BACKENDS.has(argument);
 }
 
 /** With a session id as the next argument, for `readSessionId`. */

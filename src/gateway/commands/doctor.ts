@@ -15,8 +15,7 @@ export function addDoctor(program: Command): void {
     description: 'Look whether machine, daemon and Redis are as they must be, and say what to do where not.',
     notes:
       'Needs neither daemon nor Redis, but tells more where they answer. Exit status 1 if there is a problem; warnings and notes are none. Every finding is explained in docs/doctor.md.',
-    example: `gateway doctor
-         gateway doctor --json | jq '.findings[] | select(.level == "problem")'`,
+    example: ['gateway doctor', `gateway doctor --json | jq '.findings[] | select(.level == "problem")'`],
   })
     .option(
       '--set-notifications',

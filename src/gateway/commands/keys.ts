@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander';
 import type { KeyInfo, KeyReload } from '../ports.ts';
-import { type ConfigOption, integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { addCommand, type ConfigOption, integer, type JsonOption, print, printJson } from './common.ts';
 import { table } from './text.ts';
 
 const KEY_ID_MAX = 0xffff_ffff;
@@ -14,37 +14,39 @@ interface NewKeyOptions {
 }
 
 export function addKeys(program: Command): void {
-  withJson(withConfig(program.command('reload-keys')))
-    .description('Make the daemon read the key file again, and apply it whole or not at all.')
-    .addHelpText('after', '\nPrints what changed, never a secret.\n\nExample: gateway reload-keys')
-    .action(async ({ config, json }: ConfigOption & JsonOption) => {
-      const { askConfigured } = await import('../control/ask.ts');
-      const reload = (await askConfigured(config, { method: 'POST', path: '/v1/keys/reload' })) as KeyReload;
-      if (json) printJson(reload);
-      else print(reloadText(reload));
-    });
+  addCommand(program, 'reload-keys', {
+    description: 'Make the daemon read the key file again, and apply it whole or not at all.',
+    notes: 'Prints what changed, never a secret.',
+    example: 'gateway reload-keys',
+  }).action(async ({ config, json }: ConfigOption & JsonOption) => {
+    const { askConfigured } = await import('../control/ask.ts');
+    const reload = (await askConfigured(config, { method: 'POST', path: '/v1/keys/reload' })) as KeyReload;
+    if (json) printJson(reload);
+    else print(reloadText(reload));
+  });
 
   const keys = program.command('keys').description('The secrets that load balancers ask with.');
 
-  withJson(withConfig(keys.command('list')))
-    .description('List the keys in force, without their secrets.')
-    .addHelpText('after', '\nExample: gateway keys list')
-    .action(async ({ config, json }: ConfigOption & JsonOption) => {
-      const { askConfigured } = await import('../control/ask.ts');
-      const answer = (await askConfigured(config, { method: 'GET', path: '/v1/keys' })) as { keys: KeyInfo[] };
-      if (json) printJson(answer);
-      else print(keysText(answer.keys));
-    });
+  addCommand(keys, 'list', {
+    description: 'List the keys in force, without their secrets.',
+    example: 'gateway keys list',
+  }).action(async ({ config, json }: ConfigOption & JsonOption) => {
+    const { askConfigured } = await import('../control/ask.ts');
+    const answer = (await askConfigured(config, { method: 'GET', path: '/v1/keys' })) as { keys: KeyInfo[] };
+    if (json) printJson(answer);
+    else print(keysText(answer.keys));
+  });
 
-  withJson(withConfig(keys.command('new')))
-    .description('Print a new key, with its secret, as an entry for the key file.')
+  addCommand(keys, 'new', {
+    description: 'Print a new key, with its secret, as an entry for the key file.',
+    example: 'gateway keys new --name edge-fleet >> config/keys.yaml && gateway reload-keys',
+  })
     .option(
       '--id <id>',
       `id of the key, 1 to ${KEY_ID_MAX} (without it the one after the highest in the key file)`,
       integer(1, KEY_ID_MAX),
     )
     .option('--name <name>', 'name of the key, for people (without it key-<id>)')
-    .addHelpText('after', '\nExample: gateway keys new --name edge-fleet >> config/keys.yaml && gateway reload-keys')
     .action(async ({ config, json, id, name }: ConfigOption & JsonOption & NewKeyOptions) => {
       const { createKey } = await import('../new-key.ts');
       const created = createKey({ id, name }, config);

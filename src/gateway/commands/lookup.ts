@@ -5,15 +5,15 @@ import type { Command } from 'commander';
 import type { Key } from '../../auth/keyring.ts';
 import type { LookupResult } from '../../client/index.ts';
 import { failure } from '../errors.ts';
+import { hostPort } from './arguments.ts';
 import { readClientKey } from './client-key.ts';
-import { integer, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { addCommand, type ConfigOption, integer, type JsonOption, print, printJson, withSessionId } from './common.ts';
 import { readSessionId } from './session-id.ts';
 import { duration } from './text.ts';
 
 const DEFAULT_TIMEOUT_MS = 1_000;
 
-interface LookupOptions extends JsonOption {
-  readonly config?: string;
+interface LookupOptions extends ConfigOption, JsonOption {
   readonly server: string;
   readonly keys?: string;
   readonly key?: number;
@@ -21,9 +21,13 @@ interface LookupOptions extends JsonOption {
 }
 
 export function addLookup(program: Command): void {
-  withJson(withConfig(program.command('lookup')))
-    .description('Ask a gateway over UDP where a session belongs, as a load balancer would.')
-    .argument('<sid>', 'session id; - reads it from standard input')
+  const command = addCommand(program, 'lookup', {
+    description: 'Ask a gateway over UDP where a session belongs, as a load balancer would.',
+    notes:
+      "A gateway doesn't answer a request from its own machine, nor one that it can't authenticate. Exit status: 0 an answer came, 1 none.",
+    example: 'printf %s "$SID" | gateway lookup - --server 192.0.2.1:6464 --keys keys.yaml',
+  });
+  withSessionId(command)
     .requiredOption('--server <host:port>', 'gateway to ask')
     .option('--keys <file>', 'key file (without it the one that the configuration names)')
     .option('--key <id>', 'id of the key to ask with; needed where the file has several', integer(1, 0xffff_ffff))
@@ -32,13 +36,6 @@ export function addLookup(program: Command): void {
       'longest wait for the answer, 1 to 60000 milliseconds',
       integer(1, 60_000),
       DEFAULT_TIMEOUT_MS,
-    )
-    .addHelpText(
-      'after',
-      `
-A gateway doesn't answer a request from its own machine, nor one that it can't authenticate. Exit status: 0 an answer came, 1 none.
-
-Example: printf %s "$SID" | gateway lookup - --server 192.0.2.1:6464 --keys keys.yaml`,
     )
     .action(async (argument: string, options: LookupOptions) => {
       const sid = await readSessionId(argument, process.stdin);
@@ -52,12 +49,8 @@ async function lookup(
   sid: string,
   { config, server, keys, key: keyId, timeout }: LookupOptions,
 ): Promise<LookupResult> {
-  const { parseHostPort, loadConfig } = await import('../config.ts');
-  const address = parseHostPort(server);
-  if (address === undefined) {
-    const problem = `--server: found ${JSON.stringify(server.slice(0, 100))}; allowed: host:port, as 192.0.2.1:6464 or [2001:db8::1]:6464`;
-    throw failure('USAGE_INVALID', { problem, help: 'gateway lookup' });
-  }
+  const { loadConfig } = await import('../config.ts');
+  const address = await hostPort('--server', server, 'gateway lookup');
   const { createLookupClient } = await import('../../client/index.ts');
   const key = await readClientKey(keys ?? loadConfig(config).keys, keyId);
   const client = createLookupClient({ servers: [address], key, timeoutMs: timeout, tryTimeoutMs: timeout });

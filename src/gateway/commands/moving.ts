@@ -7,7 +7,15 @@ import type { BackendPatch } from '../../sync/redis/functions.ts';
 import type { BackendRecord } from '../ports.ts';
 import { hundredths } from './arguments.ts';
 import { recordText } from './backend.ts';
-import { addCommand, type ConfigOption, type JsonOption, print, printJson, withSessionId } from './common.ts';
+import {
+  addCommand,
+  type ConfigOption,
+  type JsonOption,
+  print,
+  printJson,
+  withBackend,
+  withSessionId,
+} from './common.ts';
 import { withDirectory } from './directory.ts';
 import { readSessionId } from './session-id.ts';
 import { printable } from './text.ts';
@@ -37,18 +45,18 @@ const NO_DAEMON = 'Needs no daemon, and goes for every gateway.';
 
 export function addMoving(program: Command): void {
   for (const { command, state, description } of STATES) {
-    addCommand(program, command, { description, notes: NO_DAEMON, example: `gateway ${command} web-1` })
-      .argument('<name>', 'name of the backend')
-      .action((name: string, options: Options) => patch(name, { state }, options));
+    withBackend(
+      addCommand(program, command, { description, notes: NO_DAEMON, example: `gateway ${command} web-1` }),
+    ).action((name: string, options: Options) => patch(name, { state }, options));
   }
 
-  addCommand(program, 'shed', {
+  const shed = addCommand(program, 'shed', {
     description:
       'Answer a part of a backend’s users with other ones. More moves further ones, less brings the last ones back.',
     notes: NO_DAEMON,
     example: 'gateway shed web-1 12.5',
-  })
-    .argument('<name>', 'name of the backend')
+  });
+  withBackend(shed)
     .argument('<percent>', 'part of its users, 0 to 100, with at most two decimals', hundredths)
     .action((name: string, shed: number, options: Options) => patch(name, { shed }, options));
 
@@ -58,15 +66,13 @@ export function addMoving(program: Command): void {
 It is written into the session's record, which must be in hash form. Where the backend is draining, down or shedding, the user is answered with another one all the same.`,
     example: 'printf %s "$SID" | gateway move - web-2',
   });
-  withSessionId(move)
-    .argument('<name>', 'name of the backend')
-    .action(async (argument: string, name: string, { config, json }: Options) => {
-      const sid = await readSessionId(argument, process.stdin);
-      const { from } = await withDirectory(config, (directory) => directory.moveSession(sid, name));
-      if (json) printJson({ from, to: name });
-      else if (from === name) print(`the session is on ${printable(name)} already`);
-      else print(`the session is moved from ${printable(from)} to ${printable(name)}`);
-    });
+  withBackend(withSessionId(move)).action(async (argument: string, name: string, { config, json }: Options) => {
+    const sid = await readSessionId(argument, process.stdin);
+    const { from } = await withDirectory(config, (directory) => directory.moveSession(sid, name));
+    if (json) printJson({ from, to: name });
+    else if (from === name) print(`the session is on ${printable(name)} already`);
+    else print(`the session is moved from ${printable(from)} to ${printable(name)}`);
+  });
 }
 
 async function patch(name: string, fields: BackendPatch, { config, json }: Options): Promise<void> {

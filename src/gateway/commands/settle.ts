@@ -3,7 +3,16 @@
  */
 import type { Command } from 'commander';
 import type { SettleProgress, SettleResult } from '../settle.ts';
-import { addCommand, type ConfigOption, integer, interruptible, type JsonOption, print, printJson } from './common.ts';
+import {
+  addCommand,
+  type ConfigOption,
+  integer,
+  interruptible,
+  type JsonOption,
+  print,
+  printJson,
+  withBackend,
+} from './common.ts';
 import { withDirectory } from './directory.ts';
 import { number, printable, table } from './text.ts';
 
@@ -16,13 +25,13 @@ interface Options extends ConfigOption, JsonOption {
 }
 
 export function addSettle(program: Command): void {
-  addCommand(program, 'settle', {
+  const settle = addCommand(program, 'settle', {
     description: 'Write where a backend’s users are answered to now into their records, so that it can go for good.',
     notes:
       "Needs no daemon. Nobody's answer changes, also where it is stopped by Ctrl-C; the same command goes on then. Sessions must be in hash form.",
     example: 'gateway drain web-1 && gateway settle web-1 && gateway backend remove web-1',
-  })
-    .argument('<name>', 'name of the backend: one that is draining, down or shedding')
+  });
+  withBackend(settle, 'name of the backend: one that is draining, down or shedding')
     .option('--rate <number>', 'sessions moved a second, at most, 1 to 100000', integer(1, 100_000), RATE_DEFAULT)
     .option('--dry-run', 'only count what would be moved')
     .action(async (name: string, { config, json, rate, dryRun = false }: Options) => {

@@ -3,10 +3,12 @@
  */
 import { type Command, Option } from 'commander';
 import type { CookieTransformName } from '../../client/index.ts';
-import { failure, reasonOf } from '../errors.ts';
+import { reasonOf } from '../errors.ts';
 import { LOG_LEVELS, type LogLevel } from '../log-levels.ts';
-import { type ConfigOption, integer, withConfig } from './common.ts';
+import { hostPort } from './arguments.ts';
+import { addCommand, type ConfigOption, integer } from './common.ts';
 
+const HELP = 'gateway spoe-agent';
 const DEFAULT_LISTEN = '127.0.0.1:9191';
 const DEFAULT_TIMEOUT_MS = 20;
 const TRANSFORMS: readonly CookieTransformName[] = ['express', 'raw', 'base64'];
@@ -22,8 +24,13 @@ interface SpoeAgentOptions extends ConfigOption {
 }
 
 export function addSpoeAgent(program: Command): void {
-  withConfig(program.command('spoe-agent'))
-    .description('Answer HAProxy: for each request, which backend the session is on.')
+  addCommand(program, 'spoe-agent', {
+    description: 'Answer HAProxy: for each request, which backend the session is on.',
+    notes:
+      'The log is on standard output, one JSON object a line. SIGHUP reads the key file again. Who can connect can ask where any session is: listen where only HAProxy reaches it.',
+    example: 'gateway spoe-agent --server 192.0.2.1:6464 --server 192.0.2.2:6464 --keys keys.yaml',
+    shared: ['config'],
+  })
     .requiredOption('--server <host:port...>', 'gateways to ask')
     .option('--listen <host:port>', 'where HAProxy connects to', DEFAULT_LISTEN)
     .option('--keys <file>', 'key file (without it the one that the configuration names)')
@@ -40,14 +47,6 @@ export function addSpoeAgent(program: Command): void {
       DEFAULT_TIMEOUT_MS,
     )
     .addOption(new Option('--log-level <level>', 'least severe lines to write').choices(LOG_LEVELS).default('info'))
-    .addHelpText(
-      'after',
-      `
-The log is on standard output, one JSON object a line. SIGHUP reads the key file again. Who can connect can ask where any
-session is: listen where only HAProxy reaches it.
-
-Example: gateway spoe-agent --server 192.0.2.1:6464 --server 192.0.2.2:6464 --keys keys.yaml`,
-    )
     .action(async (options: SpoeAgentOptions) => {
       process.exit(await run(options));
     });
@@ -59,8 +58,8 @@ async function run(options: SpoeAgentOptions): Promise<number> {
   const { runUntilEnded } = await import('../lifecycle.ts');
   const { startSpoeAgent } = await import('../spoe/agent.ts');
   const { readClientKey } = await import('./client-key.ts');
-  const servers = await Promise.all(options.server.map((text) => address('--server', text)));
-  const listen = await address('--listen', options.listen);
+  const servers = await Promise.all(options.server.map((text) => hostPort('--server', text, HELP)));
+  const listen = await hostPort('--listen', options.listen, HELP);
   const keyFile = options.keys ?? loadConfig(options.config).keys;
   const log = createLogger(options.logLevel);
   const { cookieTransform, timeout: timeoutMs } = options;
@@ -78,12 +77,4 @@ async function run(options: SpoeAgentOptions): Promise<number> {
       await agent.stop();
     });
   }, log);
-}
-
-async function address(option: string, text: string): Promise<{ host: string; port: number }> {
-  const { parseHostPort } = await import('../config.ts');
-  const parsed = parseHostPort(text);
-  if (parsed !== undefined) return parsed;
-  const problem = `${option}: found ${JSON.stringify(text.slice(0, 100))}; allowed: host:port, as 192.0.2.1:6464 or [2001:db8::1]:6464`;
-  throw failure('USAGE_INVALID', { problem, help: 'gateway spoe-agent' });
 }

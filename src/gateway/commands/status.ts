@@ -3,27 +3,21 @@
  */
 import type { Command } from 'commander';
 import type { LatencyCounts, Status } from '../ports.ts';
-import { type ConfigOption, type JsonOption, print, printJson, withConfig, withJson } from './common.ts';
+import { addCommand, type ConfigOption, type JsonOption, print, printJson } from './common.ts';
 import { duration, number, printable, table } from './text.ts';
 
 export function addStatus(program: Command): void {
-  withJson(withConfig(program.command('status')))
-    .description('Show what the daemon is doing.')
-    .addHelpText(
-      'after',
-      `
-In JSON, "ready" is true once this daemon's own first load is in, "ageMs" says how long ago the sessions were last known to be in
-step with Redis (null = never), and "packets" has every verdict with the number of packets it was given. "latency" says how long
-answers took in the kernel, by status, of the packets that were timed: one in "sampledOneIn", since the maps were made.
-
-Example: gateway status --json | jq .packets`,
-    )
-    .action(async ({ config, json }: ConfigOption & JsonOption) => {
-      const { askConfigured } = await import('../control/ask.ts');
-      const status = (await askConfigured(config, { method: 'GET', path: '/v1/status' })) as Status;
-      if (json) printJson(status);
-      else print(statusText(status, Date.now()));
-    });
+  addCommand(program, 'status', {
+    description: 'Show what the daemon is doing.',
+    notes:
+      'In JSON, "ready" is true once this daemon\'s own first load is in, "ageMs" says how long ago the sessions were last known to be in step with Redis (null = never), and "packets" has every verdict with the number of packets it was given. "latency" says how long answers took in the kernel, by status, of the packets that were timed: one in "sampledOneIn", since the maps were made.',
+    example: 'gateway status --json | jq .packets',
+  }).action(async ({ config, json }: ConfigOption & JsonOption) => {
+    const { askConfigured } = await import('../control/ask.ts');
+    const status = (await askConfigured(config, { method: 'GET', path: '/v1/status' })) as Status;
+    if (json) printJson(status);
+    else print(statusText(status, Date.now()));
+  });
 }
 
 /** The overview for people. @param nowMs Unix ms */

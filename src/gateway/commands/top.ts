@@ -28,9 +28,7 @@ export function addTop(program: Command): void {
     description: 'Watch the daemon live: lookups by answer, hits, age, sessions, backends, keys, events.',
     notes:
       'Keys: q quits, p pauses, s sorts the backends, ? shows help. Colours are left out where NO_COLOR is set. With --json a line for each look, from the second on, since rates need two; where the daemon is away, a line says so. docs/top.md explains the figures.',
-    example: `gateway top
-         gateway top --once
-         gateway top --json --every 10s --count 6 | jq .answersPerSecond`,
+    example: ['gateway top', 'gateway top --json --every 10s --count 6 | jq .answersPerSecond'],
   })
     .addOption(
       new Option('--every <time>', 'how often to look, 100ms to 1h').argParser(durationMs).default(1_000, '1s'),
