@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { addBackend } from './commands/backend.ts';
 import { addBalance } from './commands/balance.ts';
 import { addBench } from './commands/bench.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDetach } from './commands/detach.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -41,6 +42,7 @@ const COMMANDS = [
   addSpoeAgent,
   addDoctor,
   addDetach,
+  addCompletion,
   addDemo,
   addBench,
 ] as const;

@@ -41,6 +41,7 @@ const COMMANDS = [
   ['fact', 'watch'],
   ['redis', 'install'],
   ['detach'],
+  ['completion'],
   ['demo'],
   ['bench'],
 ];
@@ -52,8 +53,9 @@ describe('help', () => {
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toContain(`Usage: gateway ${names.join(' ')} `);
     expect(stdout).toMatch(/\nExample: .*gateway /);
-    if (names[0] !== 'demo' && names[0] !== 'bench') expect(stdout).toContain('-c, --config <file>');
-    if (names[0] !== 'run' && names[0] !== 'spoe-agent') expect(stdout).toContain('--json');
+    const [name = ''] = names;
+    if (!['demo', 'bench', 'completion'].includes(name)) expect(stdout).toContain('-c, --config <file>');
+    if (!['run', 'spoe-agent', 'completion'].includes(name)) expect(stdout).toContain('--json');
   });
 
   test('gateway --help names every command', async () => {
