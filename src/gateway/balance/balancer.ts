@@ -10,7 +10,7 @@ import type { BackendList, BackendRecord, BackendViews, Directory } from '../por
 import type { Crowd } from './crowd.ts';
 import { loadText } from './load-text.ts';
 import { type LoadSource, lookupCrowds, type Reports, reportedCrowds, storedCrowds } from './loads.ts';
-import { underLock, type WithRedis } from './lock.ts';
+import { type Standby, underLock, type WithRedis } from './lock.ts';
 import { type BackendChange, type Plan, type PlanOptions, planBalance } from './plan.ts';
 import { type Targets, targetsOf } from './targets.ts';
 
@@ -77,16 +77,18 @@ export class Balancer {
 
   /**
    * Plans and carries out every `everyMs`, until `signal` is aborted. A round that fails because loads or Redis aren't there is
-   * told, and the next one comes all the same.
-   * @throws GatewayError BALANCE_LOCKED, BALANCE_LOCK_LOST, and what no later round would mend
+   * told, and the next one comes all the same. Where another balancer works, it stands by, and takes over when that one has ended.
+   * @param onWait told once that it stands by
+   * @throws GatewayError BALANCE_LOCKED where the lock has no end; BALANCE_LOCK_LOST, and what no later round would mend
    */
   watch(
     everyMs: number,
     signal: AbortSignal,
     onRound: (round: Round) => void,
     onFailure: (error: GatewayError) => void,
+    onWait: () => void,
   ): Promise<void> {
-    return this.#underLock(signal, async (both) => {
+    const work = async (both: AbortSignal): Promise<void> => {
       while (!both.aborted) {
         try {
           const round = await this.plan(both);
@@ -99,16 +101,17 @@ export class Balancer {
         }
         await sleep(this.#parts.runtime, everyMs, both);
       }
-    }).catch((error: unknown) => {
+    };
+    return this.#underLock(signal, work, { signal, onWait }).catch((error: unknown) => {
       if (!signal.aborted || error !== signal.reason) throw error;
     });
   }
 
   /** @param action is given a signal that is aborted when either `signal` is or the lock is lost */
-  #underLock<T>(signal: AbortSignal, action: (both: AbortSignal) => Promise<T>): Promise<T> {
+  #underLock<T>(signal: AbortSignal, action: (both: AbortSignal) => Promise<T>, standby?: Standby): Promise<T> {
     const { withRedis, runtime, names } = this.#parts;
     const lock = { key: `${names}balancer`, ttlMs: LOCK_MS };
-    return underLock(withRedis, runtime, lock, (lost) => action(AbortSignal.any([lost, signal])));
+    return underLock(withRedis, runtime, lock, (lost) => action(AbortSignal.any([lost, signal])), standby);
   }
 
   #crowds(backends: readonly BackendRecord[], signal: AbortSignal): Promise<Crowd[]> {

@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Cluster, Redis } from 'ioredis';
 import { type Runtime, sleep } from '../../sync/runtime.ts';
-import { failure } from '../errors.ts';
+import { failure, GatewayError } from '../errors.ts';
 
 /** Runs a step over a connection to the master. */
 export type WithRedis = <T>(action: (redis: Redis | Cluster) => Promise<T>) => Promise<T>;
@@ -23,21 +23,33 @@ const RENEW =
   "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0";
 const RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
+/** How one waits for a lock that another has. */
+export interface Standby {
+  /** Ends the waiting. */
+  readonly signal: AbortSignal;
+  /** Told once, where another has it. */
+  readonly onWait: () => void;
+}
+
+/** A lock that is about to end is not asked for more often, ms. */
+const STANDBY_MIN_MS = 100;
+
 /**
  * Works under the lock.
  * @param action is given a signal that is aborted, with the error as its reason, when the lock is lost
- * @throws GatewayError BALANCE_LOCKED where another has it; BALANCE_LOCK_LOST; what `action` throws
+ * @param standby how to wait where another has it; without it that is an error
+ * @throws GatewayError BALANCE_LOCKED where another has it, with `standby` only where it has no end; BALANCE_LOCK_LOST; what `action` throws;
+ *   the reason of the standby's signal
  */
 export async function underLock<T>(
   withRedis: WithRedis,
   runtime: Runtime,
   { key, ttlMs }: LockOptions,
   action: (lost: AbortSignal) => Promise<T>,
+  standby?: Standby,
 ): Promise<T> {
   const token = randomBytes(16).toString('hex');
-  // Counted from before Redis does, so that it ends here first.
-  let heldUntilMs = runtime.monotonicMs() + ttlMs;
-  await withRedis((redis) => acquire(redis, key, token, ttlMs));
+  let heldUntilMs = await acquireInTurn(withRedis, runtime, { key, ttlMs }, token, standby);
 
   const lost = new AbortController();
   const done = new AbortController();
@@ -76,11 +88,43 @@ export async function underLock<T>(
   }
 }
 
-async function acquire(redis: Redis | Cluster, key: string, token: string, ttlMs: number): Promise<void> {
-  if ((await redis.set(key, token, 'PX', ttlMs, 'NX')) === 'OK') return;
+/** @returns until when it is held, monotonic ms */
+async function acquireInTurn(
+  withRedis: WithRedis,
+  runtime: Runtime,
+  { key, ttlMs }: LockOptions,
+  token: string,
+  standby: Standby | undefined,
+): Promise<number> {
+  let isWaiting = false;
+  for (;;) {
+    standby?.signal.throwIfAborted();
+    // Counted from before Redis does, so that it ends here first.
+    const heldUntilMs = runtime.monotonicMs() + ttlMs;
+    const leftMs = await withRedis((redis) => acquire(redis, key, token, ttlMs)).catch((error: unknown) => {
+      // Who waits already waits for Redis, too.
+      if (isWaiting && error instanceof GatewayError && error.exitStatus === 1) return ttlMs;
+      throw error;
+    });
+    if (leftMs === 'held') return heldUntilMs;
+    if (standby === undefined || leftMs === null) throw failure('BALANCE_LOCKED', { key, leftMs });
+    if (!isWaiting) standby.onWait();
+    isWaiting = true;
+    await sleep(runtime, Math.max(STANDBY_MIN_MS, Math.min(leftMs, ttlMs / 3)), standby.signal);
+  }
+}
+
+/** @returns for how long another has it, ms; null where that has no end */
+async function acquire(
+  redis: Redis | Cluster,
+  key: string,
+  token: string,
+  ttlMs: number,
+): Promise<'held' | number | null> {
+  if ((await redis.set(key, token, 'PX', ttlMs, 'NX')) === 'OK') return 'held';
   // The reply to a first try was lost, and this one finds its own.
-  if ((await redis.get(key)) === token) return;
+  if ((await redis.get(key)) === token) return 'held';
   const leftMs = await redis.pttl(key);
   // -1: no end, -2: it has just ended
-  throw failure('BALANCE_LOCKED', { key, leftMs: leftMs === -1 ? null : Math.max(0, leftMs) });
+  return leftMs === -1 ? null : Math.max(0, leftMs);
 }

@@ -34,7 +34,7 @@ export function addBalance(program: Command): void {
   addCommand(program, 'balance', {
     description: 'Propose what backends must shed so that each comes under a target load, and do it if asked.',
     notes:
-      "Needs no daemon but with --by lookups. Who applies holds a lock in Redis, so that one does. Exit status 1 if a target can't be reached.",
+      "Needs no daemon but with --by lookups. Who applies holds a lock in Redis, so that one does; with --watch others stand by. Exit status 1 if a target can't be reached.",
     example: [
       'gateway balance --target 125% --by sessions',
       'gateway balance --target 1000 --target big-1=4000 --by reported --watch',
@@ -99,7 +99,9 @@ async function balance(options: BalanceOptions): Promise<void> {
           print(json ? JSON.stringify(roundJson(round, true)) : watchLine(round));
           tell(shortcoming(round.plan));
         };
-        await balancer.watch(every, signal, shown, tell);
+        const standsBy = (): void =>
+          void process.stderr.write('gateway: another balancer works: standing by, to take over when it has ended\n');
+        await balancer.watch(every, signal, shown, tell, standsBy);
         return;
       }
       const round = apply ? await balancer.apply(signal) : await balancer.plan(signal);

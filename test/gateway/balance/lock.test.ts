@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { underLock, type WithRedis } from '../../../src/gateway/balance/lock.ts';
+import { failure } from '../../../src/gateway/errors.ts';
 import { type Runtime, systemRuntime } from '../../../src/sync/runtime.ts';
 import { RedisServer } from '../../sync/redis-server.ts';
 import { until } from '../support/balancing.ts';
@@ -58,6 +59,41 @@ describe('the lock of the balancer', () => {
     };
     await Promise.all(Array.from({ length: others + 1 }, attempt));
     expect({ entered, refused }).toEqual({ entered: 1, refused: others });
+  });
+
+  test('is taken over by who stands by, and they are told once', async () => {
+    let waits = 0;
+    const onWait = (): void => {
+      waits += 1;
+    };
+    const standby = { signal: new AbortController().signal, onWait };
+    await redis.set(LOCK.key, 'another', 'PX', 60_000);
+    let failures = 0;
+    // Redis may go and come back meanwhile.
+    const shaky: WithRedis = (action) => {
+      if (waits === 0 || failures === 2) return action(redis);
+      failures += 1;
+      return Promise.reject(failure('REDIS_UNREACHABLE', { url: 'redis://h', reason: 'gone' }));
+    };
+    const worked = underLock(shaky, systemRuntime, LOCK, async () => redis.get(LOCK.key), standby);
+    await until(async () => failures === 2);
+    await redis.del(LOCK.key);
+    expect(await worked).toMatch(/^[0-9a-f]{32}$/);
+    expect(waits).toBe(1);
+    expect(await redis.exists(LOCK.key)).toBe(0);
+  });
+
+  test('is waited for until the waiting is ended, and not where it has no end', async () => {
+    const stopping = new AbortController();
+    const standby = { signal: stopping.signal, onWait: () => stopping.abort(new Error('enough')) };
+    const never = () => Promise.reject(new Error('not to be called'));
+    await redis.set(LOCK.key, 'another', 'PX', 60_000);
+    await expect(underLock(withRedis, systemRuntime, LOCK, never, standby)).rejects.toThrow('enough');
+    await redis.set(LOCK.key, 'another');
+    const waits = { signal: new AbortController().signal, onWait: () => undefined };
+    await expect(underLock(withRedis, systemRuntime, LOCK, never, waits)).rejects.toMatchObject({
+      code: 'BALANCE_LOCKED',
+    });
   });
 
   test('is renewed for longer than it lasts by itself', async () => {

@@ -262,6 +262,41 @@ describe('--watch', () => {
     expect(await redis.exists(LOCK)).toBe(0);
   });
 
+  test('a second one stands by, says so once, and takes over when the first has ended', async () => {
+    await redis.hset('gateway:load', { 'web-1': '2', 'web-2': '2', 'web-3': '2' });
+    const first = watch();
+    await until(async () => (await redis.exists(LOCK)) === 1);
+    const owner = await redis.get(LOCK);
+    const second = watch();
+    try {
+      await until(async () => second.stderr().includes('standing by'));
+      expect(await redis.get(LOCK)).toBe(owner);
+      first.child.kill('SIGTERM');
+      expect(await first.ended).toMatchObject({ status: 0, stderr: '' });
+      await until(async () => ![null, owner].includes(await redis.get(LOCK)));
+      await redis.hset('gateway:load', 'web-1', '200');
+      await until(async () => ((await shedOf('web-1')) ?? 0) > 0);
+    } finally {
+      first.child.kill('SIGKILL');
+      second.child.kill('SIGTERM');
+    }
+    const { status, stderr } = await second.ended;
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: 'gateway: another balancer works: standing by, to take over when it has ended\n',
+    });
+  });
+
+  test('that stands by ends at once when it is told to', async () => {
+    await redis.set(LOCK, 'another', 'PX', 60_000);
+    const waiting = watch();
+    await until(async () => waiting.stderr().includes('standing by'));
+    waiting.child.kill('SIGINT');
+    expect(await waiting.ended).toMatchObject({ status: 0, stdout: '' });
+    expect(await redis.get(LOCK)).toBe('another');
+    await redis.del(LOCK);
+  });
+
   test('ends with the lock, and leaves that of another', async () => {
     await redis.hset('gateway:load', { 'web-1': '2', 'web-2': '2', 'web-3': '2' });
     const watching = watch();
