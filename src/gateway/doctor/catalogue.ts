@@ -130,6 +130,11 @@ export const catalogue = {
     'the program of an earlier daemon answers there, from what it holds; its age grows',
     'start the daemon with gateway run, or end the answering with gateway detach',
   ),
+  'interface-without-xdp': entry(
+    'warning',
+    'listen.attach is none: every lookup is answered by the daemon, many times slower, and none while it is away',
+    'use listen.attach: auto where there is XDP',
+  ),
   'xdp-foreign': entry(
     'problem',
     'an interface takes one program: the gateway can not be attached to it',
@@ -268,7 +273,7 @@ export const catalogue = {
     'add the network of the load balancers to listen.allow, if it is theirs',
   ),
   'requests-left-to-host': entry(
-    'warning',
+    'note',
     'they have IP options, fragments or extension headers, which the program leaves to the host: answered slower there, or not at all',
     'let load balancers send plain packets that fit the MTU',
   ),

@@ -20,7 +20,8 @@ export type DaemonAnswer =
   /** Why there is none. */
   | { readonly error: unknown };
 
-export function checkDaemon(config: Config, answer: DaemonAnswer): Finding[] {
+/** @param pid of its process; undefined where that can't be seen from here */
+export function checkDaemon(config: Config, answer: DaemonAnswer, pid: number | undefined): Finding[] {
   if ('error' in answer) return [checkSilence(answer.error)];
   const { before, now: status } = answer;
   return [
@@ -28,7 +29,7 @@ export function checkDaemon(config: Config, answer: DaemonAnswer): Finding[] {
     ...checkTable(status),
     ...checkLeftOut(status),
     ...checkUnknownBackends(status),
-    ...checkResident(status.pid),
+    ...(pid === undefined ? [] : checkResident(pid)),
     ...checkRequests(before.packets, status.packets),
   ];
 }
@@ -102,7 +103,7 @@ function checkResident(pid: number): Finding[] {
         : ok('daemon memory', found),
     ];
   } catch {
-    // In another namespace of processes.
+    // It has ended meanwhile.
     return [];
   }
 }

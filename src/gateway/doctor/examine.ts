@@ -3,6 +3,7 @@
  * and Redis away, ends within a bounded time, and changes nothing but what it is asked to. May be imported by src/gateway/commands/doctor.ts and
  * tests.
  */
+import { readFileSync } from 'node:fs';
 import { type Runtime, sleep } from '../../sync/runtime.ts';
 import type { Config } from '../config.ts';
 import { askDaemon } from '../control/client.ts';
@@ -14,7 +15,7 @@ import { checkDaemon, type DaemonAnswer } from './daemon.ts';
 import { checkFiles } from './files.ts';
 import { type Finding, finding } from './finding.ts';
 import { checkInterfaces } from './interfaces.ts';
-import { checkMachine } from './machine.ts';
+import { checkKernelSide, checkMachineClock } from './machine.ts';
 import { checkPins } from './pins.ts';
 import { checkPorts } from './ports.ts';
 import { checkRedis } from './redis.ts';
@@ -32,15 +33,29 @@ export async function examine(config: Config, options: ExamineOptions, runtime: 
   const first = await askStatus(config);
   const status = 'error' in first ? undefined : first.status;
   const [daemon, redis] = await Promise.all([askAgain(config, first, runtime), examineRedis(config, options, status)]);
+  const pid = status === undefined ? undefined : visibleDaemon(status.pid);
+  // Without the XDP program, what only that needs doesn't matter.
+  const isInKernel = config.listen.attach !== 'none';
   return [
-    ...checkMachine(config, status),
+    ...(isInKernel ? checkKernelSide(config, status !== undefined, pid) : []),
+    ...checkMachineClock(),
     ...checkFiles(config, status?.keys, runtime.wallMs()),
-    ...(config.listen.attach === 'none' ? [] : checkPins(config)),
+    ...(isInKernel ? checkPins(config) : []),
     ...checkInterfaces(config, status?.interfaces),
-    ...checkPorts(config, status?.pid),
-    ...checkDaemon(config, daemon),
+    ...checkPorts(config, { answers: status !== undefined, pid }),
+    ...checkDaemon(config, daemon, pid),
     ...redis,
   ];
+}
+
+/** The daemon's process, where it is one of those that can be seen from here: it may be in a container. */
+function visibleDaemon(pid: number): number | undefined {
+  try {
+    const [, ...words] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    return words.includes('run') && words.some((word) => /\/main\.[jt]s$/.test(word)) ? pid : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 type FirstAnswer = { readonly status: Status } | { readonly error: unknown };

@@ -39,9 +39,9 @@ export interface InterfaceFacts {
 
 /** @param attached what a running daemon says of its interfaces; undefined where none answers */
 export function checkInterfaces(config: Config, attached: readonly InterfaceStatus[] | undefined): Finding[] {
-  const { interfaces } = config.listen;
-  if (interfaces.length === 0)
-    return config.listen.attach === 'none' ? [] : [finding('interfaces-none', 'interfaces', 'none')];
+  const { interfaces, attach } = config.listen;
+  if (attach === 'none') return [finding('interface-without-xdp', 'interfaces', interfaces.join(', ') || 'none')];
+  if (interfaces.length === 0) return [finding('interfaces-none', 'interfaces', 'none')];
   const own = ownPrograms(config.pins);
   return interfaces.flatMap((name) => {
     const shown = `interface ${name}`;

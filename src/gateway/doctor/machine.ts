@@ -6,7 +6,6 @@ import { release } from 'node:os';
 import type { Config } from '../config.ts';
 import { missingCapabilities } from '../kernel/capabilities.ts';
 import { type ClockDiscipline, clockDiscipline } from '../kernel/libc.ts';
-import type { Status } from '../ports.ts';
 import { type Finding, finding, looked, ok } from './finding.ts';
 
 /** docs/architecture.md, "Kernel floor" */
@@ -16,18 +15,23 @@ const BTF = '/sys/kernel/btf/vmlinux';
 const SESSION_BYTES = 120;
 const OTHER_MAPS_BYTES = 35 * 2 ** 20;
 
-/** @param status of the daemon; undefined where none answers */
-export function checkMachine(config: Config, status: Status | undefined): Finding[] {
+/**
+ * What the XDP program needs.
+ * @param daemonAnswers then the maps are there already
+ * @param daemonPid undefined where its process can't be seen from here
+ */
+export function checkKernelSide(config: Config, daemonAnswers: boolean, daemonPid: number | undefined): Finding[] {
   return [
     checkKernel(release()),
     checkBtf(existsSync(BTF)),
     checkJit(readIfThere('/proc/sys/net/core/bpf_jit_enable')),
-    ...looked('capabilities', 'run this as the daemon runs', () => capabilities(status?.pid)),
-    ...(status === undefined
-      ? [checkMemory(config.sessions.capacity, readIfThere('/proc/meminfo'), cgroupRoomBytes())]
-      : []),
-    ...looked('clock', 'see timedatectl or chronyc tracking', () => checkClock(clockDiscipline())),
+    ...looked('capabilities', 'run this as the daemon runs', () => capabilities(daemonPid)),
+    ...(daemonAnswers ? [] : [checkMemory(config.sessions.capacity, readIfThere('/proc/meminfo'), cgroupRoomBytes())]),
   ];
+}
+
+export function checkMachineClock(): Finding[] {
+  return looked('clock', 'see timedatectl or chronyc tracking', () => checkClock(clockDiscipline()));
 }
 
 /** @param version as `uname -r` says */

@@ -18,36 +18,43 @@ export interface ListeningSocket {
   readonly program: string | null;
 }
 
-/** @param daemonPid undefined where none answers */
-export function checkPorts({ listen, control }: Config, daemonPid: number | undefined): Finding[] {
+/** What is known of the daemon. */
+export interface DaemonProcess {
+  readonly answers: boolean;
+  /** Undefined where its process can't be seen from here. */
+  readonly pid: number | undefined;
+}
+
+export function checkPorts({ listen, control }: Config, daemon: DaemonProcess): Finding[] {
   const { http } = control;
   return [
-    ...looked('UDP port', 'see "ss -lunp"', () => checkUdp(listen.port, socketsOn('udp', listen.port), daemonPid)),
+    ...looked('UDP port', 'see "ss -lunp"', () => checkUdp(listen.port, socketsOn('udp', listen.port), daemon)),
     ...(http === null
       ? []
-      : looked('control port', 'see "ss -ltnp"', () => checkHttp(http.port, socketsOn('tcp', http.port), daemonPid))),
+      : looked('control port', 'see "ss -ltnp"', () => checkHttp(http.port, socketsOn('tcp', http.port), daemon))),
     listen.allow.length === 0
       ? finding('allow-empty', 'listen.allow', 'empty')
       : ok('listen.allow', `${listen.allow.length} ${listen.allow.length === 1 ? 'network' : 'networks'}`),
   ];
 }
 
-export function checkUdp(port: number, sockets: readonly ListeningSocket[], daemonPid: number | undefined): Finding {
+export function checkUdp(port: number, sockets: readonly ListeningSocket[], daemon: DaemonProcess): Finding {
   const name = `UDP port ${port}`;
-  const other = sockets.find((socket) => !isDaemons(socket, daemonPid));
-  return other === undefined ? ok(name, 'no other program has it') : finding('udp-port-taken', name, ownerText(other));
+  const other = sockets.find((socket) => !mayBeDaemons(socket, daemon));
+  if (other !== undefined) return finding('udp-port-taken', name, ownerText(other));
+  return ok(name, sockets.length === 0 ? 'no other program has it' : "the daemon's");
 }
 
-export function checkHttp(port: number, sockets: readonly ListeningSocket[], daemonPid: number | undefined): Finding {
+export function checkHttp(port: number, sockets: readonly ListeningSocket[], daemon: DaemonProcess): Finding {
   const name = `control port ${port}`;
-  const other = sockets.find((socket) => !isDaemons(socket, daemonPid));
+  const other = sockets.find((socket) => !mayBeDaemons(socket, daemon));
   if (other !== undefined) return finding('http-port-taken', name, ownerText(other));
   return ok(name, sockets.length === 0 ? 'free' : "the daemon's");
 }
 
-/** Or may be: whose process can't be seen from here is taken for it where it answers. */
-function isDaemons({ pid }: ListeningSocket, daemonPid: number | undefined): boolean {
-  return daemonPid !== undefined && (pid === null || pid === daemonPid);
+/** Of a daemon that answers, where either process can't be seen from here, it may be. */
+function mayBeDaemons({ pid }: ListeningSocket, daemon: DaemonProcess): boolean {
+  return daemon.answers && (pid === null || daemon.pid === undefined || pid === daemon.pid);
 }
 
 function ownerText({ pid, program }: ListeningSocket): string {

@@ -13,7 +13,12 @@ interface SeenLatency {
   >;
 }
 
-export type SeenStatus = Status & { readonly latency?: SeenLatency };
+/** With what other versions of the daemon tell besides. */
+export type SeenStatus = Status & {
+  readonly latency?: SeenLatency;
+  /** What the daemon itself made of packets that the kernel left to the host. */
+  readonly responder?: Readonly<Record<string, number>> | null;
+};
 
 /** One look at the daemon. */
 export interface Sample {
@@ -55,7 +60,7 @@ const isDrop = (verdict: string): boolean => verdict.startsWith('DROP_') || verd
 export function ratesBetween(before: Sample | null, now: Sample): Rates | null {
   if (before === null || before.status.pid !== now.status.pid) return null;
   const seconds = (now.atMs - before.atMs) / 1_000;
-  const [from, to] = [before.status.packets, now.status.packets] as Record<string, number>[];
+  const [from, to] = [before, now].map(packetsOf);
   const names = Object.keys(to ?? {}).filter((name) => (to?.[name] ?? 0) > 0);
   const counts = names.map((name) => [name, (to?.[name] ?? 0) - (from?.[name] ?? 0)] as const);
   // Counters that went back are those of other maps.
@@ -71,6 +76,12 @@ export function ratesBetween(before: Sample | null, now: Sample): Rates | null {
     hits: lookups === 0 ? null : sum((name) => (STORED as readonly string[]).includes(name)) / lookups,
     latency: quantilesBetween(before.status.latency, now.status.latency),
   };
+}
+
+function packetsOf({ status: { packets, responder } }: Sample): Record<string, number> {
+  const counts: Record<string, number> = { ...packets };
+  for (const [verdict, count] of Object.entries(responder ?? {})) counts[verdict] = (counts[verdict] ?? 0) + count;
+  return counts;
 }
 
 /** Of the answers that were timed in between, whatever they said. */

@@ -18,6 +18,8 @@ export class Terminal {
   readonly #input: ReadStream;
   readonly #output: WriteStream;
   readonly #leave = (): void => this.leave();
+  #onInput: (text: string) => void = () => undefined;
+  #onResize: () => void = () => undefined;
   #isEntered = false;
 
   constructor(input: ReadStream, output: WriteStream) {
@@ -33,6 +35,8 @@ export class Terminal {
   /** @param onInput is given what keys send @param onResize called whenever the size has changed */
   enter(onInput: (text: string) => void, onResize: () => void): void {
     this.#isEntered = true;
+    this.#onInput = onInput;
+    this.#onResize = onResize;
     // Also where something is thrown that nobody catches, before that is printed.
     process.once('exit', this.#leave);
     process.once('uncaughtExceptionMonitor', this.#leave);
@@ -56,10 +60,10 @@ export class Terminal {
     this.#isEntered = false;
     process.off('exit', this.#leave);
     process.off('uncaughtExceptionMonitor', this.#leave);
-    this.#output.removeAllListeners('resize');
+    this.#output.off('resize', this.#onResize);
     if (this.#input.isTTY) {
       this.#input.setRawMode(false);
-      this.#input.removeAllListeners('data');
+      this.#input.off('data', this.#onInput);
       this.#input.pause();
     }
     this.#output.write(LEAVE);

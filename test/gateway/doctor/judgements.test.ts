@@ -161,15 +161,23 @@ describe('ports', () => {
 
   test('are the daemon’s or another’s', () => {
     const socket = (pid: number | null) => [{ inode: '1', pid, program: pid === null ? null : 'dnsmasq' }];
-    expect(checkUdp(6464, [], undefined).code).toBeNull();
-    expect(checkUdp(6464, socket(5), 5).code).toBeNull();
-    expect(checkUdp(6464, socket(5), 6)).toMatchObject({
+    const [away, seen, unseen] = [
+      { answers: false, pid: undefined },
+      { answers: true, pid: 5 },
+      { answers: true, pid: undefined },
+    ];
+    expect(checkUdp(6464, [], away).code).toBeNull();
+    expect(checkUdp(6464, socket(5), seen).code).toBeNull();
+    expect(checkUdp(6464, socket(null), unseen).code).toBeNull();
+    expect(checkUdp(6464, socket(5), away).code).toBe('udp-port-taken');
+    expect(checkUdp(6464, socket(5), { ...seen, pid: 6 })).toMatchObject({
       code: 'udp-port-taken',
       found: 'a socket of process 5 (dnsmasq)',
     });
-    expect(checkHttp(80, socket(5), 5).code).toBeNull();
-    expect(checkHttp(80, socket(null), 5).code).toBeNull();
-    expect(checkHttp(80, socket(null), undefined).code).toBe('http-port-taken');
+    expect(checkHttp(80, socket(5), seen).code).toBeNull();
+    expect(checkHttp(80, socket(null), seen).code).toBeNull();
+    expect(checkHttp(80, socket(7), seen).code).toBe('http-port-taken');
+    expect(checkHttp(80, socket(null), away).code).toBe('http-port-taken');
   });
 });
 
@@ -180,7 +188,7 @@ describe('the daemon', () => {
     const sync = { ...fake.sync, lastError: null, backends: { known: 2, faults: [], unknown: [] }, denied: null };
     return { ...fake, pid: process.pid, refused: 0, ageMs: 500, sync, packets: zeroCounts(), ...more };
   };
-  const found = (now: Status) => codes(checkDaemon(config, { before: now, now }));
+  const found = (now: Status) => codes(checkDaemon(config, { before: now, now }, process.pid));
   const inSync = (more: Partial<Status['sync']>): Status => good({ sync: { ...good().sync, ...more } });
 
   test('where all is well', () => {
@@ -208,7 +216,7 @@ describe('the daemon', () => {
   });
 
   test('that is away, out of reach, or something else', () => {
-    const silent = (error: unknown) => codes(checkDaemon(config, { error }));
+    const silent = (error: unknown) => codes(checkDaemon(config, { error }, undefined));
     expect(silent(failure('DAEMON_NOT_RUNNING', { socket: 's' }))).toEqual(['daemon-away']);
     expect(silent(failure('DAEMON_UNREACHABLE', { socket: 's', reason: 'EACCES' }))).toEqual(['daemon-unreachable']);
     expect(silent(failure('DAEMON_SILENT', { socket: 's', timeoutMs: 1 }))).toEqual(['daemon-not-understood']);

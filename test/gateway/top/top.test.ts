@@ -27,7 +27,13 @@ function backend(id: number, more: Partial<BackendView> = {}): BackendView {
 
 /** A look at `seconds`, when so many packets had had each verdict. */
 function sample(seconds: number, packets: Record<string, number> = {}, more: Partial<SeenStatus> = {}): Sample {
-  const status = { ...fakeStatus(), packets: { ...zeroCounts(), ...packets }, ...more };
+  const others = { latency: undefined, responder: undefined };
+  const status = {
+    ...fakeStatus(),
+    ...others,
+    packets: { ...zeroCounts(), ...packets },
+    ...more,
+  } as unknown as SeenStatus;
   const backends = { backends: [backend(1), backend(10), backend(2)], faults: [] };
   return { atMs: seconds * 1_000, wallMs: WALL_MS + seconds * 1_000, status, backends, backendsProblem: null };
 }
@@ -51,6 +57,12 @@ describe('rates', () => {
     expect(ratesBetween(sample(0, {}, { pid: 1 }), sample(1))).toBeNull();
     expect(ratesBetween(sample(0, { REPLY_FOUND: 9 }), sample(1, { REPLY_FOUND: 8 }))).toBeNull();
     expect(ratesBetween(sample(1), sample(1))).toBeNull();
+  });
+
+  test('count what the daemon answers in the place of the kernel', () => {
+    const responder = (answers: number) => ({ responder: { REPLY_FOUND: answers } });
+    const rates = ratesBetween(sample(0, {}, responder(5)), sample(1, { REPLY_FOUND: 2 }, responder(10)));
+    expect(rates).toMatchObject({ answers: 7, hits: 1 });
   });
 
   test('no lookups have no hits', () => {
