@@ -7,15 +7,18 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { Key } from '../../src/auth/keyring.ts';
 import { createLookupClient } from '../../src/client/index.ts';
+import { askDaemon } from '../../src/gateway/control/client.ts';
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
 import { endProcess } from '../../src/gateway/demo/redis-server.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 import type { Finding, FindingCode } from '../../src/gateway/doctor/finding.ts';
 import { attachXdp, BpfObject } from '../../src/gateway/kernel/libbpf.ts';
 import { interfaceIndex } from '../../src/gateway/kernel/libc.ts';
+import type { Status } from '../../src/gateway/ports.ts';
+import { installLibrary } from '../../src/sync/redis/functions.ts';
 import { until } from './until.ts';
 
 const GATEWAY = fileURLToPath(new URL('../../bin/gateway', import.meta.url));
@@ -24,11 +27,15 @@ const FEED = 'sessions:feed';
 const CAPACITY = 50;
 const BOUND_MS = 60_000;
 
+// Each of these takes a second or two, and starts several processes: on a machine that is ten times slower it is still to pass.
+vi.setConfig({ testTimeout: 4 * BOUND_MS, hookTimeout: 4 * BOUND_MS });
+
 let stage: Stage;
 let redis: Redis;
 
 beforeAll(async () => {
-  stage = new Stage({ name: `sgwdoc-${process.pid}`, capacity: CAPACITY, listen: { staleAfterMs: 2_000 } });
+  const options = { capacity: CAPACITY, listen: { staleAfterMs: 2_000 }, readyTimeoutMs: BOUND_MS };
+  stage = new Stage({ name: `sgwdoc-${process.pid}`, ...options });
   stage.writeKeys([randomKey(1)]);
   await startRedis();
   await stage.startGateway();
@@ -41,7 +48,7 @@ afterAll(async () => {
 async function startRedis(): Promise<void> {
   await stage.startRedis();
   redis = new Redis({ path: stage.redisSocket, protocol: 2 });
-  await stage.command('redis', 'install');
+  await installLibrary(redis);
   await redis.fcall('backend_patch', 2, 'gateway:backends', FEED, 'app-1', '{"id":1,"address":"10.1.0.1:8080"}');
 }
 
@@ -51,13 +58,24 @@ async function stopRedis(): Promise<void> {
 }
 
 /** The daemon is in step with Redis, and was a moment ago. */
-const inStep = () => until(async () => Number((await stage.status())?.['ageMs'] ?? Infinity) < 2_000, BOUND_MS);
+const inStep = () => until(async () => ((await status())?.ageMs ?? Number.POSITIVE_INFINITY) < 2_000, BOUND_MS);
 
-async function doctor(): Promise<Finding[]> {
-  const { exitCode, stdout, stderr } = await stage.command('doctor', '--json');
+/** Undefined where no daemon answers. */
+async function status(): Promise<Status | undefined> {
+  const asked = askDaemon(join(stage.directory, 'gateway.sock'), { method: 'GET', path: '/v1/status' });
+  return (await asked.catch(() => undefined)) as Status | undefined;
+}
+
+/** @param as what runs it, as setpriv does */
+async function doctor(...as: string[]): Promise<Finding[]> {
+  const namespace = `--net=/run/netns/${stage.network.gatewayNamespace}`;
+  const command = [namespace, ...as, GATEWAY, 'doctor', '--json', '-c', stage.configFile];
+  const running = promisify(execFile)('nsenter', command, { timeout: BOUND_MS });
+  const ended = await running.catch((error: unknown) => error as { code: number; stdout: string; stderr: string });
+  const { stdout, stderr } = ended;
   expect(stderr).toBe('');
   const { findings } = JSON.parse(stdout) as { findings: Finding[] };
-  expect(exitCode).toBe(findings.some(({ level }) => level === 'problem') ? 1 : 0);
+  expect('code' in ended ? ended.code : 0).toBe(findings.some(({ level }) => level === 'problem') ? 1 : 0);
   return findings;
 }
 
@@ -112,7 +130,7 @@ test('a backend whose entry is wrong, and a table that can not be read: the feed
   await redis.hset('gateway:backends', 'app-2', '{"id":1}');
   await redis.set('gateway:denied', 'not a sorted set');
   for (const op of ['backends', 'denied']) await redis.xadd(FEED, '*', 'op', op);
-  await until(async () => Number((await stage.status())?.['ageMs'] ?? 0) > 2_000, BOUND_MS);
+  await until(async () => ((await status())?.ageMs ?? 0) > 2_000, BOUND_MS);
   const findings = await doctor();
   expect(findings.find(({ code }) => code === 'backend-wrong')).toMatchObject({ name: 'backend app-2' });
   expect(findings.find(({ code }) => code === 'daemon-stale')?.found).toMatch(
@@ -127,7 +145,7 @@ test('a backend whose entry is wrong, and a table that can not be read: the feed
 test('a table that is full', async () => {
   for (let i = 0; i < CAPACITY + 10; i++)
     await redis.fcall('session_set', 2, `sess:${i}`, FEED, `${i}`, 'app-1', 600_000);
-  await until(async () => Number((await stage.status())?.['refused']) > 0, BOUND_MS);
+  await until(async () => ((await status())?.refused ?? 0) > 0, BOUND_MS);
   expect((await doctor()).find(({ code }) => code === 'table-full')?.found).toMatch(/^50 of 50, \d+ refused/);
 });
 
@@ -150,7 +168,7 @@ test('Redis without notifications, and a UDP port that another program has', asy
 
 test('Redis is away; then its clock is off', async () => {
   await stopRedis();
-  await until(async () => JSON.stringify(await stage.status()).includes('"connecting"'), BOUND_MS);
+  await until(async () => (await status())?.sync.state === 'connecting', BOUND_MS);
   expect(await codes()).toEqual(expect.arrayContaining(['redis-unreachable', 'daemon-not-connected']));
 
   const library = join(stage.directory, 'late.so');
@@ -189,19 +207,7 @@ test('without the daemon: its program goes on; a port of the control API that is
   try {
     const control = { ...config.control, http: `127.0.0.1:${said}`, tokenFile: token };
     fs.writeFileSync(stage.configFile, JSON.stringify({ ...config, control }));
-    const namespace = `--net=/run/netns/${stage.network.gatewayNamespace}`;
-    const without = ['setpriv', '--bounding-set=-perfmon,-sys_admin', '--inh-caps=-perfmon,-sys_admin'];
-    const run = promisify(execFile)('nsenter', [
-      namespace,
-      ...without,
-      GATEWAY,
-      'doctor',
-      '--json',
-      '-c',
-      stage.configFile,
-    ]);
-    const { stdout } = (await run.catch((error: unknown) => error)) as { stdout: string };
-    const { findings } = JSON.parse(stdout) as { findings: Finding[] };
+    const findings = await doctor('setpriv', '--bounding-set=-perfmon,-sys_admin', '--inh-caps=-perfmon,-sys_admin');
     const found = findings.flatMap(({ code }) => code ?? []);
     expect(found).toEqual(expect.arrayContaining(['daemon-away', 'capability-missing', 'http-port-taken']));
     expect(findings.find(({ code }) => code === 'capability-missing')?.found).toBe(

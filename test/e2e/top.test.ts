@@ -5,30 +5,34 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Key } from '../../src/auth/keyring.ts';
 import { createLookupClient, type LookupClient } from '../../src/client/index.ts';
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
+import { installLibrary } from '../../src/sync/redis/functions.ts';
 import { until } from './until.ts';
 
 const GATEWAY = fileURLToPath(new URL('../../bin/gateway', import.meta.url));
 const FEED = 'sessions:feed';
-const BOUND_MS = 50_000;
+const BOUND_MS = 60_000;
 const ENTERED = '\u001b[?1049h';
 const LEFT = '\u001b[?1049l';
 const SHOWN_CURSOR = '\u001b[?25h';
+
+// On a machine that is ten times slower they are still to pass.
+vi.setConfig({ testTimeout: 4 * BOUND_MS, hookTimeout: 4 * BOUND_MS });
 
 let stage: Stage;
 let redis: Redis;
 let client: LookupClient;
 
 beforeAll(async () => {
-  stage = new Stage({ name: `sgwtop-${process.pid}` });
+  stage = new Stage({ name: `sgwtop-${process.pid}`, readyTimeoutMs: BOUND_MS });
   const [key] = stage.writeKeys([randomKey(1)]) as [Key];
   await stage.startRedis();
   redis = new Redis({ path: stage.redisSocket, protocol: 2 });
-  await stage.command('redis', 'install');
+  await installLibrary(redis);
   await redis.fcall('backend_patch', 2, 'gateway:backends', FEED, 'app-1', '{"id":1,"address":"10.1.0.1:8080"}');
   await redis.fcall('session_set', 2, 'sess:s', FEED, 's', 'app-1', 600_000);
   await stage.startGateway();

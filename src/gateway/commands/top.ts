@@ -103,7 +103,9 @@ export function figuresJson({ wallMs, status, backends }: Sample, rates: Rates |
     packetsPerSecond: rates?.byVerdict ?? null,
     latency: rates?.latency ?? null,
     backends: backends?.backends ?? null,
-    keys: keys.map(({ id, name, valid, notAfterMs }) => ({ id, name, valid, notAfterMs })),
+    keys: keys.map(({ id, name, valid, notAfterMs }) => {
+      return { id, name, valid, notAfterMs, requestsPerSecond: rates?.byKey.get(id) ?? null };
+    }),
   };
 }
 

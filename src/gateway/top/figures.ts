@@ -1,7 +1,7 @@
 /**
  * What `gateway top` makes of two looks at the daemon: rates, ratios, quantiles. Pure. Imported by src/gateway/top and its command.
  */
-import type { BackendViews, Status } from '../ports.ts';
+import type { BackendViews, KeyInfo, Status } from '../ports.ts';
 
 /** Times of answers in the kernel as the status has them, where it has them. */
 interface SeenLatency {
@@ -14,10 +14,12 @@ interface SeenLatency {
 }
 
 /** With what other versions of the daemon tell besides. */
-export type SeenStatus = Status & {
+export type SeenStatus = Omit<Status, 'keys'> & {
   readonly latency?: SeenLatency;
   /** What the daemon itself made of packets that the kernel left to the host. */
   readonly responder?: Readonly<Record<string, number>> | null;
+  /** Requests with each key since it came into force. */
+  readonly keys: readonly (KeyInfo & { readonly uses?: number })[];
 };
 
 /** One look at the daemon. */
@@ -49,6 +51,8 @@ export interface Rates {
   /** Of lookups that were answered, the part whose session is stored, 0 to 1; null where there were none. */
   readonly hits: number | null;
   readonly latency: Quantiles | null;
+  /** Requests by the id of their key, where the daemon counts them. */
+  readonly byKey: ReadonlyMap<number, number>;
 }
 
 const STORED = ['REPLY_FOUND', 'REPLY_MOVED'] as const;
@@ -75,7 +79,18 @@ export function ratesBetween(before: Sample | null, now: Sample): Rates | null {
     dropped: sum(isDrop),
     hits: lookups === 0 ? null : sum((name) => (STORED as readonly string[]).includes(name)) / lookups,
     latency: quantilesBetween(before.status.latency, now.status.latency),
+    byKey: keyRates(before.status.keys, now.status.keys, seconds),
   };
+}
+
+function keyRates(before: SeenStatus['keys'], now: SeenStatus['keys'], seconds: number): Map<number, number> {
+  const earlier = new Map(before.map(({ id, uses }) => [id, uses]));
+  return new Map(
+    now.flatMap(({ id, uses }): [number, number][] => {
+      const from = earlier.get(id);
+      return uses === undefined || from === undefined || uses < from ? [] : [[id, (uses - from) / seconds]];
+    }),
+  );
 }
 
 function packetsOf({ status: { packets, responder } }: Sample): Record<string, number> {

@@ -102,7 +102,7 @@ function bodyOf(state: TopState, look: Sized, room: number): Line[] {
   if (state.sample === null) return [];
   const answers = answerLines(state, look);
   const backends = backendLines(state, look);
-  const keys = [keyLine(state.sample.status.keys, state.sample.wallMs)];
+  const keys = [keyLine(state.sample.status.keys, state.rates, state.sample.wallMs)];
   // Each block has a head, which goes only with a line below it.
   const shares = divided(room, [
     { least: Math.min(2, answers.length), most: answers.length },
@@ -226,10 +226,11 @@ function shortened(lines: readonly Line[], room: number): Line[] {
   return [...lines.slice(0, room - 1), [['dim', `… and ${lines.length - room + 1} more`]]];
 }
 
-function keyLine(keys: readonly KeyInfo[], nowMs: number): Line {
+function keyLine(keys: readonly KeyInfo[], rates: TopState['rates'], nowMs: number): Line {
   if (keys.length === 0) return [['red', 'keys  none: nobody can ask']];
   const parts = keys.flatMap(({ id, name, valid, notAfterMs }): Part[] => {
-    const text = `${id} ${printable(name)}`;
+    const uses = rates?.byKey.get(id);
+    const text = `${id} ${printable(name)}${uses === undefined ? '' : ` ${perSecond(uses)}/s`}`;
     if (!valid) return [', ', ['yellow', `${text} (not valid now)`]];
     if (notAfterMs === null || notAfterMs - nowMs > ENDS_SOON_MS) return [', ', text];
     return [', ', ['yellow', `${text} (ends in ${duration(notAfterMs - nowMs)})`]];

@@ -16,7 +16,7 @@ import {
   withSample,
   withSilence,
 } from '../../../src/gateway/top/state.ts';
-import { fakeStatus, zeroCounts } from '../control/fake-gateway.ts';
+import { FAKE_KEY, fakeStatus, zeroCounts } from '../control/fake-gateway.ts';
 
 const WALL_MS = 1_800_000_000_000;
 
@@ -27,7 +27,8 @@ function backend(id: number, more: Partial<BackendView> = {}): BackendView {
 
 /** A look at `seconds`, when so many packets had had each verdict. */
 function sample(seconds: number, packets: Record<string, number> = {}, more: Partial<SeenStatus> = {}): Sample {
-  const others = { latency: undefined, responder: undefined };
+  const keys = [{ ...FAKE_KEY, uses: undefined }];
+  const others = { latency: undefined, responder: undefined, keys };
   const status = {
     ...fakeStatus(),
     ...others,
@@ -233,6 +234,12 @@ describe('the picture', () => {
     );
   });
 
+  test('has how often keys are used where the daemon tells', () => {
+    const used = (uses: number) => ({ keys: [{ ...FAKE_KEY, uses }] });
+    expect(shown(stateOf(sample(0, {}, used(5)), sample(2, {}, used(2_405))))).toContain('keys  7 edge 1,200/s');
+    expect(shown(stateOf(sample(0, {}, used(5)), sample(2, {}, used(4))))).toMatch(/keys {2}7 edge$/m);
+  });
+
   test('has colours only where they are wanted, and obeys nobody else', () => {
     expect(shown(busy)).not.toContain('\u001b');
     expect(shown(busy, 80, 24, { hasColours: true })).toContain('\u001b[32mready\u001b[0m');
@@ -263,7 +270,7 @@ describe('the picture', () => {
       hits: 1,
       packetsPerSecond: { REPLY_FOUND: 3 },
       backends: [{ name: 'web-1' }, { name: 'web-10' }, { name: 'web-2' }],
-      keys: [{ id: 7, name: 'edge', valid: true }],
+      keys: [{ id: 7, name: 'edge', valid: true, requestsPerSecond: null }],
     });
     expect(figuresJson(before, null)).toMatchObject({ answersPerSecond: null, hits: null });
   });
