@@ -31,7 +31,7 @@ export function judgeBackends({ backends, faults }: BackendList): Finding[] {
     wrong.push(finding('backend-wrong', name, `${faults.length - NAMED_MAX} more entries are wrong`, { name: 'NAME' }));
   if (backends.length === 0) return [...wrong, finding('backends-none', name, 'there are none that can be used')];
   const placed = backends.filter(({ state, weight }) => state === 'active' && weight > 0);
-  const found = `${backends.length}, of which ${placed.length} are active and have a weight`;
+  const found = `${placed.length} of ${backends.length} active with a weight`;
   if (placed.length === 0) return [...wrong, finding('backends-none-active', name, found)];
   if (placed.every(({ shed }) => shed > 0)) return [...wrong, finding('backends-all-shed', name, `${found}; all shed`)];
   return [...wrong, ok(name, found)];

@@ -3,7 +3,7 @@
  */
 import type { Status } from '../ports.ts';
 import { type Finding, finding, ok } from './finding.ts';
-import { asked, type Call } from './redis.ts';
+import { asked, type Call } from './redis-call.ts';
 
 /** The functions trim to about a million. */
 const LENGTH_MAX = 2_000_000;
@@ -34,7 +34,7 @@ export async function checkFeed(
 /** @param lagEntries that the daemon has not read; null where that isn't known */
 export function judgeFeed(name: string, length: number, lagEntries: number | null): Finding[] {
   const lag = lagEntries === null ? '' : `, of which ${lagEntries} are not applied yet`;
-  const found = `${length} entries${lag}`;
+  const found = `${length} ${length === 1 ? 'entry' : 'entries'}${lag}`;
   if (lagEntries !== null && lagEntries > length) return [finding('feed-overtaken', name, found)];
   if (lagEntries !== null && lagEntries > LAG_MIN && lagEntries > length * NEARLY_OVERTAKEN)
     return [finding('feed-nearly-overtaken', name, found)];

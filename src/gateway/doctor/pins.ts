@@ -5,6 +5,7 @@ import { accessSync, closeSync, constants, existsSync, readdirSync } from 'node:
 import { basename, dirname, join } from 'node:path';
 import { ABI_HASH, SHARED_HASH } from '../../abi.ts';
 import type { Config } from '../config.ts';
+import { systemCode } from '../errors.ts';
 import { openPin, xdpLinkInfo } from '../kernel/libbpf.ts';
 import { canHoldPins } from '../kernel/pins.ts';
 import { type Finding, finding, looked, ok } from './finding.ts';
@@ -32,24 +33,25 @@ export function checkPins({ pins, sessions }: Config): Finding[] {
   });
 }
 
-/** Ids of the programs that links below `pins` attach; null where they can't be read. */
+/** Ids of the programs that links below `pins` attach; null where they can't be read, as by another user than the daemon's. */
 export function ownPrograms(pins: string): ReadonlySet<number> | null {
   const folder = join(pins, 'links');
   try {
-    if (!existsSync(folder)) return new Set();
-    const files = readdirSync(folder).slice(0, LINKS_MAX);
-    return new Set(files.flatMap((file) => programOf(join(folder, file))));
-  } catch {
-    return null;
+    const programs = readdirSync(folder)
+      .slice(0, LINKS_MAX)
+      .map((file) => programOf(join(folder, file)));
+    return programs.includes(undefined) ? null : new Set(programs as number[]);
+  } catch (error) {
+    return systemCode(error) === 'ENOENT' ? new Set() : null;
   }
 }
 
-function programOf(pin: string): number[] {
+/** Undefined where the pin can't be opened. */
+function programOf(pin: string): number | undefined {
   const link = openPin(pin);
-  if (link === undefined) return [];
+  if (link === undefined) return undefined;
   try {
-    const info = xdpLinkInfo(link);
-    return info === undefined ? [] : [info.programId];
+    return xdpLinkInfo(link)?.programId;
   } finally {
     closeSync(link);
   }

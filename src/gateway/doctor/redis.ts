@@ -2,7 +2,6 @@
  * What the gateway needs of Redis, looked at on each master, and the one thing that it sets there when asked to. May be
  * imported by src/gateway/commands/doctor.ts and tests.
  */
-import { SyncError } from '../../sync/errors.ts';
 import { EVENTS_SETTING, missingEvents, withNeededEvents } from '../../sync/notifications/keyspace-events.ts';
 import { installedVersion, LIBRARY_NAME, LIBRARY_VERSION } from '../../sync/redis/functions.ts';
 import type { RedisConfig } from '../../sync/redis/redis-options.ts';
@@ -13,6 +12,7 @@ import { reasonOf } from '../errors.ts';
 import type { Status } from '../ports.ts';
 import { checkFeed } from './feed.ts';
 import { type Finding, finding, ok } from './finding.ts';
+import { asked, type Call } from './redis-call.ts';
 
 const REPLY_TIMEOUT_MS = 5_000;
 /** All of it, on all masters. */
@@ -24,11 +24,6 @@ const CLOCK_OFF_MS = 1_000;
 const MASTERS_MAX = 100;
 /** Of maxmemory. */
 const MEMORY_SHORT = 0.9;
-
-export type Call = (command: string, ...args: string[]) => Promise<unknown>;
-
-/** What Redis refuses this user is told as such. */
-export type Answer = { readonly reply: unknown } | { readonly refused: string };
 
 export interface RedisExam {
   readonly config: Config;
@@ -88,7 +83,6 @@ async function examine(label: string, exam: RedisExam, call: Call): Promise<Find
       ? [finding('redis-info-refused', label, info.refused)]
       : await checkInfo(label, String(info.reply), config, call);
   findings.push(await checkClock(`${label} clock`, call));
-  findings.push(await checkRights(`${label} rights`, config, call));
   findings.push(await checkLibrary(`${label} functions`, config, call));
   if (config.feed.from === 'stream')
     findings.push(...(await checkFeed(`${label} feed`, config.feed.stream, call, status)));
@@ -96,16 +90,8 @@ async function examine(label: string, exam: RedisExam, call: Call): Promise<Find
     if (setNotifications) await addEvents(call);
     findings.push(await checkEvents(`${label} notifications`, call));
   }
+  findings.push(await checkRights(`${label} rights`, config, call));
   return findings;
-}
-
-export async function asked(call: Call, command: string, ...args: string[]): Promise<Answer> {
-  try {
-    return { reply: await call(command, ...args) };
-  } catch (error) {
-    if (error instanceof SyncError && error.code === 'REDIS_REFUSED') return { refused: error.message };
-    throw error;
-  }
 }
 
 /** The value of a setting; undefined where this user may not ask, or there is none. */
@@ -189,8 +175,6 @@ function reads({ redis, sessions, feed }: Config): readonly [command: string, ..
   const { names } = redis;
   const session = `${sessions.prefix}doctor`;
   return [
-    ['MULTI'],
-    ['EXEC'],
     ['EVAL_RO', 'return 1', '0'],
     ['EVALSHA_RO', '0'.repeat(40), '0'],
     ['SCAN', '0', 'MATCH', session, 'COUNT', '1'],
@@ -212,6 +196,9 @@ function reads({ redis, sessions, feed }: Config): readonly [command: string, ..
           ['XRANGE', feed.stream, '0', '0', 'COUNT', '1'],
         ] as [string, ...string[]][])
       : []),
+    // Last: where MULTI is allowed and EXEC isn't, nothing is carried out any more.
+    ['MULTI'],
+    ['EXEC'],
   ];
 }
 

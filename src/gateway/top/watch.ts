@@ -10,6 +10,8 @@ import type { Sample, SeenStatus } from './figures.ts';
 const STATUS_TIMEOUT_MS = 3_000;
 /** It reads Redis. */
 const BACKENDS_TIMEOUT_MS = 3_000;
+/** So many times as long as reading the backends took, they aren't read again: a table may have tens of thousands. */
+const BACKENDS_REST = 9;
 
 export interface WatchOptions {
   readonly socket: string;
@@ -27,9 +29,10 @@ export async function watch(
   onSample: (sample: Sample) => boolean,
   onSilence: (error: GatewayError) => boolean,
 ): Promise<void> {
+  const backends = new BackendsReader(socket, runtime);
   let dueMs = runtime.monotonicMs();
   while (!signal.aborted) {
-    const goesOn = await lookAt(socket, runtime).then(onSample, (error: unknown) => {
+    const goesOn = await lookAt(socket, runtime, backends).then(onSample, (error: unknown) => {
       if (!(error instanceof GatewayError)) throw error;
       return onSilence(error);
     });
@@ -41,13 +44,38 @@ export async function watch(
 }
 
 /** @throws GatewayError as askDaemon */
-async function lookAt(socket: string, runtime: Runtime): Promise<Sample> {
-  const backends = askDaemon(socket, { method: 'GET', path: '/v1/backends' }, BACKENDS_TIMEOUT_MS).then(
-    (views) => ({ views: views as BackendViews, problem: null }),
-    (error: unknown) => ({ views: null, problem: reasonOf(error) }),
-  );
+async function lookAt(socket: string, runtime: Runtime, reader: BackendsReader): Promise<Sample> {
+  const backends = reader.read();
   const status = (await askDaemon(socket, { method: 'GET', path: '/v1/status' }, STATUS_TIMEOUT_MS)) as SeenStatus;
   const [atMs, wallMs] = [runtime.monotonicMs(), runtime.wallMs()];
-  const { views, problem } = await backends;
-  return { atMs, wallMs, status, backends: views, backendsProblem: problem };
+  return { atMs, wallMs, status, ...(await backends) };
+}
+
+type SeenBackends = Pick<Sample, 'backends' | 'backendsProblem'>;
+
+class BackendsReader {
+  readonly #socket: string;
+  readonly #runtime: Runtime;
+  #last: SeenBackends = { backends: null, backendsProblem: null };
+  #dueMs = Number.NEGATIVE_INFINITY;
+
+  constructor(socket: string, runtime: Runtime) {
+    this.#socket = socket;
+    this.#runtime = runtime;
+  }
+
+  /** What is there now, or was a moment ago. Never fails. */
+  async read(): Promise<SeenBackends> {
+    const beganMs = this.#runtime.monotonicMs();
+    if (beganMs < this.#dueMs) return this.#last;
+    try {
+      const answer = await askDaemon(this.#socket, { method: 'GET', path: '/v1/backends' }, BACKENDS_TIMEOUT_MS);
+      this.#last = { backends: answer as BackendViews, backendsProblem: null };
+    } catch (error) {
+      this.#last = { backends: null, backendsProblem: reasonOf(error) };
+    }
+    const endedMs = this.#runtime.monotonicMs();
+    this.#dueMs = endedMs + BACKENDS_REST * (endedMs - beganMs);
+    return this.#last;
+  }
 }
