@@ -130,11 +130,6 @@ export const catalogue = {
     'the program of an earlier daemon answers there, from what it holds; its age grows',
     'start the daemon with gateway run, or end the answering with gateway detach',
   ),
-  'interface-without-xdp': entry(
-    'warning',
-    'listen.attach is none: every lookup is answered by the daemon, many times slower, and none while it is away',
-    'use listen.attach: auto where there is XDP',
-  ),
   'xdp-foreign': entry(
     'problem',
     'an interface takes one program: the gateway can not be attached to it',

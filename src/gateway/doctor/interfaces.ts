@@ -40,7 +40,10 @@ export interface InterfaceFacts {
 /** @param attached what a running daemon says of its interfaces; undefined where none answers */
 export function checkInterfaces(config: Config, attached: readonly InterfaceStatus[] | undefined): Finding[] {
   const { interfaces, attach } = config.listen;
-  if (attach === 'none') return [finding('interface-without-xdp', 'interfaces', interfaces.join(', ') || 'none')];
+  if (attach === 'none')
+    return interfaces.map((name) =>
+      finding('interface-without-program', `interface ${name}`, 'no XDP program is on it'),
+    );
   if (interfaces.length === 0) return [finding('interfaces-none', 'interfaces', 'none')];
   const own = ownPrograms(config.pins);
   return interfaces.flatMap((name) => {

@@ -7,7 +7,7 @@ import { checkDaemon, checkRequests } from '../../../src/gateway/doctor/daemon.t
 import { judgeFeed } from '../../../src/gateway/doctor/feed.ts';
 import { checkKeys } from '../../../src/gateway/doctor/files.ts';
 import type { Finding } from '../../../src/gateway/doctor/finding.ts';
-import { checkInterface, type InterfaceFacts } from '../../../src/gateway/doctor/interfaces.ts';
+import { checkInterface, checkInterfaces, type InterfaceFacts } from '../../../src/gateway/doctor/interfaces.ts';
 import {
   checkBtf,
   checkCapabilities,
@@ -135,6 +135,14 @@ describe('an interface', () => {
     expect(found({ vlans: ['eth1.5'], stripsVlanTags: null })).toEqual([]);
     const generic = { device: device(xdp('generic')), attached: 'generic' };
     expect(found({ ...generic, vlans: ['eth1.5'], stripsVlanTags: true })).toEqual(['interface-generic']);
+  });
+
+  test('where the daemon answers in the place of a program', () => {
+    const config = parseConfig('{ listen: { interfaces: [eth1] } }', '/etc/gateway.yaml');
+    const without = { ...config, listen: { ...config.listen, attach: 'none' as const } };
+    expect(checkInterfaces(without, [{ name: 'eth1', mode: 'none' }])).toMatchObject([
+      { name: 'interface eth1', code: 'interface-without-program', found: 'no XDP program is on it' },
+    ]);
   });
 
   test('whose other end has no program', () => {
