@@ -61,7 +61,7 @@ describe('rates', () => {
   });
 
   test('count what the daemon answers in the place of the kernel', () => {
-    const responder = (answers: number) => ({ responder: { REPLY_FOUND: answers } });
+    const responder = (answers: number) => ({ responder: { REPLY_FOUND: answers } }) as object;
     const rates = ratesBetween(sample(0, {}, responder(5)), sample(1, { REPLY_FOUND: 2 }, responder(10)));
     expect(rates).toMatchObject({ answers: 7, hits: 1 });
   });
