@@ -49,7 +49,7 @@ describe('with a gateway that runs', () => {
     'docs/troubleshooting.md',
     'docs/writing-sessions.md',
     'docs/production.md',
-    'docs/api.md',
+    'docs/control-api.md',
     'docs/upgrade.md',
     'README.md, "How users are moved"',
     'docs/moving-users.md',
@@ -61,9 +61,9 @@ describe('with a gateway that runs', () => {
     expect(await follow(blocks, machines)).toBeUndefined();
   });
 
-  test('every route that docs/api.md names is in openapi.json, which its commands have fetched', async () => {
+  test('every route that docs/control-api.md names is in openapi.json, which its commands have fetched', async () => {
     const { paths } = JSON.parse(await must(machines, 'gateway', 'cat openapi.json')) as { paths: Routes };
-    const text = readFileSync(new URL('../../docs/api.md', import.meta.url), 'utf8');
+    const text = readFileSync(new URL('../../docs/control-api.md', import.meta.url), 'utf8');
     const named = [...text.matchAll(/`(GET|PUT|PATCH|POST|DELETE) (\/[^`]+)`/g)];
     const unknown = named.filter(([, method = '', path = '']) => paths[path]?.[method.toLowerCase()] === undefined);
     expect(unknown.map(([route]) => route)).toEqual([]);
