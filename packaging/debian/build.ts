@@ -44,6 +44,12 @@ const COMPLETIONS = {
   fish: 'usr/share/fish/vendor_completions.d/gateway.fish',
 };
 
+/**
+ * Of a package: what its authors test, show and compile with. Packages inside of packages have entries of their own in the lock file.
+ */
+const NOT_FOR_RUNNING =
+  /^\/(tests?|benchmarks?|examples?|docs?|\.github|vendor)$|\/node_modules$|\.(map|ts|cts|mts|c|cc|cpp|h|hh|hpp)$/;
+
 const manifest = readManifest();
 const version = options.version ?? manifest.version;
 const architecture = ARCHITECTURES[process.arch];
@@ -123,8 +129,7 @@ function copyNodeModules(): void {
     if (found !== locked.version) throw new Error(`${path}: found ${found}, locked is ${locked.version}: run npm ci`);
     fs.cpSync(from, join(root, LIB, path), {
       recursive: true,
-      // Packages inside of packages have entries of their own.
-      filter: (source) => source === from || !/\/node_modules$|\.(map|ts|cts|mts)$/.test(source.slice(from.length)),
+      filter: (source) => source === from || !NOT_FOR_RUNNING.test(source.slice(from.length)),
     });
   }
 }

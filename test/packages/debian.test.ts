@@ -177,6 +177,16 @@ test('its whole life: installed, configured, started, reloaded, upgraded under l
   const doctor = JSON.parse((await machine.run('gateway', 'doctor', '--json')).stdout) as { findings: Finding[] };
   expect(doctor.findings.filter(({ level }) => level === 'problem')).toEqual([]);
 
+  // HAProxy's agent, with no capability, and a key that it is handed.
+  await machine.must('cp', KEYS, '/etc/session-gateway/spoe-keys.yaml');
+  await machine.must('systemctl', 'start', 'session-gateway-spoe');
+  const listens = / 0100007F:23E7 00000000:0000 0A /; // 127.0.0.1:9191, TCP_LISTEN
+  await until('it listens', async () => listens.test(await machine.must('cat', '/proc/net/tcp')));
+  const agent = await machine.must('systemctl', 'show', '--value', '--property=MainPID', 'session-gateway-spoe');
+  expect(await machine.must('cat', `/proc/${agent.trim()}/status`)).toMatch(/^CapBnd:\t0000000000000000$/m);
+  await machine.must('systemctl', 'stop', 'session-gateway-spoe');
+  await machine.must('rm', '/etc/session-gateway/spoe-keys.yaml');
+
   // A reload that is refused is seen to be.
   await machine.must('systemctl', 'reload', UNIT);
   edit(machine.path(KEYS), (text) => `${text}nonsense`);
@@ -218,4 +228,4 @@ test('its whole life: installed, configured, started, reloaded, upgraded under l
   for (const path of ['/etc/session-gateway', '/var/lib/session-gateway', '/sys/fs/bpf/session-gateway'])
     expect(fs.existsSync(machine.path(path)), path).toBe(false);
   expect((await machine.run('getent', 'passwd', 'session-gateway')).stdout).toBe('');
-}, 180_000);
+}, 400_000);

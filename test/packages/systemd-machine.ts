@@ -40,6 +40,8 @@ mount -t tmpfs tmpfs usr/lib/systemd/system/sysinit.target.wants
 for target in sysinit basic sockets timers; do
   if [ -d "etc/systemd/system/$target.target.wants" ]; then mount -t tmpfs tmpfs "etc/systemd/system/$target.target.wants"; fi
 done
+# As systemd makes them where it finds no container: what it hands to services is mounted by a helper.
+mount --make-rshared .
 # In containers it keeps packages from starting services.
 rm -f usr/sbin/policy-rc.d
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot . /lib/systemd/systemd --system --unit=basic.target \\
