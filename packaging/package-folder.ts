@@ -10,10 +10,13 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { GATEWAY_OBJECT, PASS_OBJECT, packageFile } from '../src/gateway/package-files.ts';
+import * as packageFiles from '../src/gateway/package-files.ts';
 
-export const ROOT = packageFile('.');
-const OBJECTS = [GATEWAY_OBJECT, PASS_OBJECT];
+export const ROOT = packageFiles.packageFile('.');
+/** All that the code loads. */
+const OBJECTS = Object.values(packageFiles).filter(
+  (file): file is string => typeof file === 'string' && file.endsWith('.bpf.o'),
+);
 /** Whole folders and single files, of which everything that git has and that isn't TypeScript is published. */
 const AS_THEY_ARE = [
   ...['bin', 'config', 'docs', 'integrations', 'packaging/systemd'],
