@@ -15,6 +15,7 @@ const BENCHES: Record<string, string> = {
   nginx: 'nginx/nginx.ts',
   scale: 'scale.ts',
   sync: 'sync/sync.ts',
+  watching: 'watching/watching.ts',
 };
 const DEFAULT = 'compare';
 
