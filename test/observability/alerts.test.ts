@@ -47,6 +47,26 @@ test("every expression of the dashboard is one of Prometheus'", () => {
   expect(promtool('check', 'rules', file)).toContain(`${rules.length} rules found`);
 });
 
+test('panels of the dashboard have places of their own', () => {
+  const panels = readDashboard()['panels'] as {
+    id: number;
+    title: string;
+    gridPos: Record<'x' | 'y' | 'w' | 'h', number>;
+  }[];
+  expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+  const taken = new Map<string, string>();
+  for (const { title, gridPos } of panels) {
+    expect(title).not.toBe('');
+    expect(gridPos.x + gridPos.w, title).toBeLessThanOrEqual(24);
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+        expect(taken.get(`${x} ${y}`), title).toBeUndefined();
+        taken.set(`${x} ${y}`, title);
+      }
+    }
+  }
+});
+
 describe('each fires when it has to, and only then', () => {
   test('there is a case for each', () => {
     expect(cases.map(({ alert }) => alert)).toEqual(alerts.map(({ alert }) => alert));

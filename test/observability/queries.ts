@@ -76,8 +76,5 @@ export function dashboardQueries(dashboard: unknown): { where: string; expressio
 
 /** With Grafana's variables replaced, as Prometheus gets it. */
 export function asPrometheusGetsIt(expression: string): string {
-  return expression
-    .replaceAll('$__rate_interval', '1m')
-    .replaceAll('$__interval', '15s')
-    .replaceAll(/\$[a-z]+/g, '.*');
+  return expression.replaceAll('$__rate_interval', '1m').replaceAll(/\$[a-z]+/g, '.*');
 }
