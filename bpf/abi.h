@@ -476,8 +476,8 @@ struct latencies {
 };
 
 /*
- * The one element of map `trace_control`, mapped into the daemon, which writes each field by a single store: which
- * packets are traced. Not pinned: a program that is loaded anew traces nothing.
+ * The one element of map `trace_control`, mapped into the daemon: which packets are traced. `until_ms` is written by a
+ * single store, the others while it is 0. Not pinned: a program that is loaded anew traces nothing.
  */
 struct trace_control {
 	/* Monotonic ms until which packets are traced. Who reads them puts it off; 0 = nobody reads. */

@@ -56,9 +56,8 @@ async function trace({ config, json = false, ...options }: Options, interrupted:
   const signals = [interrupted, enough.signal];
   if (options.for !== undefined) signals.push(AbortSignal.timeout(options.for));
   let left = options.count ?? Number.POSITIVE_INFINITY;
-  if (!json) print(HEADING);
-  const path = `/v1/trace${query(options)}`;
-  await followDaemon(loadConfig(config).control.socket, path, AbortSignal.any(signals), (type, data) => {
+  const { socket } = loadConfig(config).control;
+  const take = (type: string, data: unknown): void => {
     if (type === 'lost') {
       const { events } = data as { events: number };
       if (json) print(JSON.stringify({ lost: events }));
@@ -68,7 +67,11 @@ async function trace({ config, json = false, ...options }: Options, interrupted:
     left -= 1;
     print(json ? JSON.stringify(data) : packetText(data as TraceEvent));
     if (left <= 0) enough.abort();
-  });
+  };
+  const opened = (): void => {
+    if (!json) print(HEADING);
+  };
+  await followDaemon(socket, `/v1/trace${query(options)}`, AbortSignal.any(signals), take, opened);
 }
 
 function query({ verdict, key, source, sample }: Options): string {

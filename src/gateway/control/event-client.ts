@@ -15,6 +15,7 @@ const EVENT_MAX_CHARACTERS = 1 << 20;
 /**
  * @param path with its query
  * @param take given each event
+ * @param opened called once events may come
  * @returns once `signal` is aborted
  * @throws GatewayError as askDaemon does, DAEMON_ANSWER_INVALID also where the daemon ends the stream
  */
@@ -23,11 +24,13 @@ export async function followDaemon(
   path: string,
   signal: AbortSignal,
   take: (type: string, data: unknown) => void,
+  opened: () => void = () => undefined,
 ): Promise<void> {
   if (signal.aborted) return;
   try {
     const response = await begin(socket, path, signal);
     if (response.statusCode !== 200) throw refusal(socket, response.statusCode ?? 0, await textOf(response));
+    opened();
     await read(response, (type, data) => {
       if (!signal.aborted) take(type, JSON.parse(data));
     });
