@@ -8,6 +8,7 @@ import type { Key } from '../../src/auth/keyring.ts';
 import { createLookupClient, type LookupClient } from '../../src/client/index.ts';
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
+import type { LatencyStatus } from '../../src/gateway/ports.ts';
 import { until } from '../e2e/until.ts';
 import { ROOT, readAlerts, readDashboard } from './dashboards.ts';
 import { asPrometheusGetsIt, dashboardQueries, parseQuery } from './queries.ts';
@@ -212,6 +213,19 @@ describe('dashboard and alerts ask for what there is', () => {
   ])('a misspelt one is noticed: %s', (expression, fault) => {
     expect(faultsOf(expression)).toContain(fault);
   });
+});
+
+test('gateway status --json has the same times', async () => {
+  const { latency } = (await stage.status()) as { latency: LatencyStatus };
+  const scraped = await scrape();
+  expect(latency.sampledOneIn).toBe(64);
+  for (const [status, { count, sumNs, buckets, p50Ns, p99Ns }] of Object.entries(latency.byStatus)) {
+    expect(sampleOf(scraped, 'session_gateway_lookup_duration_seconds_count', { status })).toBe(count);
+    expect(sampleOf(scraped, 'session_gateway_lookup_duration_seconds_sum', { status })).toBeCloseTo(sumNs / 1e9, 12);
+    expect(buckets.reduce((sum, [, inBucket]) => sum + inBucket, 0)).toBe(count);
+    expect([p50Ns === null, p99Ns === null]).toEqual([count === 0, count === 0]);
+    expect((p50Ns ?? 0) <= (p99Ns ?? 0)).toBe(true);
+  }
 });
 
 test('docs/metrics.md names every metric that there is, and no other', () => {
