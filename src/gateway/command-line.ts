@@ -7,6 +7,7 @@ import { addBackend } from './commands/backend.ts';
 import { addBalance } from './commands/balance.ts';
 import { addBench } from './commands/bench.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addConsole } from './commands/console.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDetach } from './commands/detach.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -40,6 +41,7 @@ const COMMANDS = [
   addFact,
   addRedis,
   addSpoeAgent,
+  addConsole,
   addDoctor,
   addDetach,
   addCompletion,

@@ -20,6 +20,7 @@ import { startControl } from './control/server.ts';
 import { RedisDirectory } from './directory.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import { Events } from './events.ts';
+import { Fleet } from './fleet.ts';
 import { missingCapabilities } from './kernel/capabilities.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import { coarseClockStepMs, interfaceAddresses, interfaceIndex, interfaceName } from './kernel/libc.ts';
@@ -40,6 +41,7 @@ import { Responder } from './responder/responder.ts';
 import { RunningGateway } from './running-gateway.ts';
 import { ServiceManager } from './service-manager.ts';
 import type { ServingSide } from './serving-side.ts';
+import { Settling } from './settling.ts';
 import { Upkeep } from './upkeep.ts';
 import { VERSION } from './version.ts';
 
@@ -151,8 +153,19 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
 
   const directory = new RedisDirectory(config, access);
   stops.push(() => directory.close());
+  const settling = new Settling(() => new RedisDirectory(config, access));
+  stops.push(() => settling.stop());
+  const fleet = new Fleet({
+    names: config.redis.names,
+    announce: config.control.announce,
+    pins: config.pins,
+    use: (action) => directory.use(action),
+    status: () => gateway.status(),
+    runtime: systemRuntime,
+    log,
+  });
   const addresses = () => upkeep.addresses;
-  const gateway = new RunningGateway({
+  const gateway: RunningGateway = new RunningGateway({
     config,
     kernel: serving,
     responder: isInKernel ? responder : null,
@@ -163,6 +176,8 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     addresses,
     events,
     directory,
+    fleet,
+    settling,
     runtime: systemRuntime,
   });
   const control = await startControl(config.control.socket, gateway, log, { http });
@@ -191,6 +206,8 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   );
   stops.push(() => serving.sweeper.stop());
   if (asksRedis) stops.push(keepSaying(serving, () => sync.canAsk && sockets.state.failures.length === 0));
+  fleet.start();
+  stops.push(() => fleet.stop());
   giveBackProgramPages();
   manager.ready(() => sync.status().state);
   stops.push(() => manager.stopping());

@@ -146,6 +146,9 @@ export const errorCatalogue = {
   SETTLE_STOPPED: entry(1, 500, 'Settling stopped', ({ moved, reason }: Reason & { moved: number }) => {
     return `${reason} after ${moved} sessions were moved; every user's answer is as it was: run the same command again to go on`;
   }),
+  SETTLE_BUSY: entry(1, 409, 'Settling already', ({ backend }: { backend: string }) => {
+    return `this gateway is settling backend ${JSON.stringify(backend)}; one at a time is allowed: wait for its end, or stop it with DELETE /v1/settle`;
+  }),
   FACT_UNKNOWN: entry(1, 404, 'No such fact', ({ name }: { name: string }) => {
     return `there is no fact ${JSON.stringify(name)}`;
   }),
@@ -192,6 +195,14 @@ export const errorCatalogue = {
     'Agent not listening',
     ({ host, port, reason }: Reason & { host: string; port: number }) => {
       return `can't listen on ${host} port ${port}: ${reason}; name an address of this machine and a free port with --listen`;
+    },
+  ),
+  CONSOLE_NOT_LISTENING: entry(
+    1,
+    500,
+    'Console not listening',
+    ({ host, port, reason }: Reason & { host: string; port: number }) => {
+      return `can't listen on ${host} port ${port}: ${reason}; name a free port with --port, or none`;
     },
   ),
   LOOKUP_FAILED: entry(1, 504, 'Lookup failed', ({ server, reason }: Reason & { server: string }) => {

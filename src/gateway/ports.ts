@@ -260,9 +260,83 @@ export interface BackendViews {
   readonly faults: BackendList['faults'];
 }
 
+/** How one gateway of the fleet is, as it says itself in Redis (fleet.ts). */
+export interface FleetMember {
+  /** Tells gateways apart; stays over a restart. */
+  readonly id: string;
+  /** Of the machine. */
+  readonly name: string;
+  readonly version: string;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  readonly ready: boolean;
+  readonly state: SyncState;
+  readonly sessions: number;
+  readonly capacity: number;
+  /** See Status. */
+  readonly ageMs: number | null;
+  readonly lagEntries: number | null;
+  /** Requests that were answered, a second, over the last interval; null before the first. */
+  readonly answersPerSecond: number | null;
+  /** Of the lookups answered in the last interval, the part that found a live record, 0 to 1; null where there was none. */
+  readonly hitRatio: number | null;
+}
+
+/** A member and how long it has said nothing new, ms. */
+export interface FleetSighting extends FleetMember {
+  readonly silentMs: number;
+}
+
+export interface FleetView {
+  /** The id of the gateway that is asked. */
+  readonly self: string;
+  /** Sorted by name and id, this gateway among them; at most `FLEET_MAX`. */
+  readonly members: readonly FleetSighting[];
+  /** Why the others are not known; null = they are. */
+  readonly problem: string | null;
+}
+
+/** `gateway settle` as the daemon does it: the last one, or the one that runs. */
+export interface SettleState {
+  readonly backend: string;
+  readonly state: 'running' | 'done' | 'stopped' | 'failed';
+  /** Sessions moved a second, at most. */
+  readonly rate: number;
+  /** From 1 on; each goes through all sessions. */
+  readonly pass: number;
+  /** How far this pass is, 0 to 1. */
+  readonly part: number;
+  readonly moved: number;
+  /** False where sessions were still found in the last pass, null before the end. */
+  readonly complete: boolean | null;
+  /** What it ended with, where it failed. */
+  readonly problem: string | null;
+}
+
+/** Everything that is watched, at one moment. */
+export interface Stats {
+  /** The monotonic clock, ms: rates are differences over it. */
+  readonly atMs: number;
+  readonly status: Status;
+  readonly fleet: FleetView;
+  readonly settle: SettleState | null;
+}
+
 /** What the control API serves. Everything that fails throws a GatewayError. */
 export interface Gateway extends Omit<Directory, 'backends' | 'denySession'> {
   status(): Status;
+  stats(): Stats;
+  fleet(): FleetView;
+  /** The one that runs, or ran last; null = none since the start. */
+  settle(): SettleState | null;
+  /**
+   * Starts to settle a backend; returns once sessions are gone through.
+   * @param rate sessions moved a second, at most
+   * @throws GatewayError SETTLE_BUSY, SESSION_REFUSED, BACKEND_UNKNOWN, BACKEND_REFUSED
+   */
+  startSettle(backend: string, rate: number): Promise<SettleState>;
+  /** Ends the one that runs, if one does, after the transaction that is under way. */
+  stopSettle(): Promise<void>;
   keys(): readonly KeyInfo[];
   reloadKeys(): KeyReload;
   backends(): Promise<BackendViews>;

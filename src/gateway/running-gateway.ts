@@ -10,6 +10,7 @@ import { AnswerRates, type ReadAnswers } from './answer-rates.ts';
 import type { Config } from './config.ts';
 import { deniedUntil } from './denied-until.ts';
 import type { Events } from './events.ts';
+import type { Fleet } from './fleet.ts';
 import type { Latencies } from './kernel/latencies.ts';
 import { latencyStatus } from './latency-status.ts';
 import { PacketTrace, type TraceSource } from './packet-trace.ts';
@@ -19,6 +20,7 @@ import type {
   BackendViews,
   Directory,
   FactRecord,
+  FleetView,
   Gateway,
   GatewayEvent,
   InterfaceStatus,
@@ -27,6 +29,8 @@ import type {
   KeyReload,
   RedisSession,
   SessionView,
+  SettleState,
+  Stats,
   Status,
   SyncView,
   TraceFilter,
@@ -35,6 +39,7 @@ import type {
 } from './ports.ts';
 import { sharesOf } from './present-answers.ts';
 import { shownRedis } from './redis-access.ts';
+import type { Settling } from './settling.ts';
 import { VERSION } from './version.ts';
 
 /** The sequence number in a version (docs/protocol.md, "LOOKUP reply"). */
@@ -82,6 +87,8 @@ export interface GatewayParts {
   readonly addresses: () => readonly string[];
   readonly events: Events;
   readonly directory: Directory & { session(sid: string): Promise<RedisSession | null> };
+  readonly fleet: Pick<Fleet, 'view'>;
+  readonly settling: Pick<Settling, 'state' | 'start' | 'stop'>;
   readonly runtime: Runtime;
 }
 
@@ -124,6 +131,27 @@ export class RunningGateway implements Gateway {
       latency: latencyStatus(kernel.settings.timedOneIn, kernel.latencies()),
       responder: responder?.verdictCounts() ?? null,
     };
+  }
+
+  stats(): Stats {
+    const atMs = this.#parts.runtime.monotonicMs();
+    return { atMs, status: this.status(), fleet: this.fleet(), settle: this.settle() };
+  }
+
+  fleet(): FleetView {
+    return this.#parts.fleet.view();
+  }
+
+  settle(): SettleState | null {
+    return this.#parts.settling.state;
+  }
+
+  startSettle(backend: string, rate: number): Promise<SettleState> {
+    return this.#parts.settling.start(backend, rate);
+  }
+
+  stopSettle(): Promise<void> {
+    return this.#parts.settling.stop();
   }
 
   keys(): KeyInfo[] {

@@ -38,7 +38,7 @@ const DEFAULTS = {
     onMiss: 'answer',
   },
   feed: { from: 'stream', stream: 'sessions:feed', reconcileEveryMs: 3_600_000 },
-  control: { socket: '/run/session-gateway/gateway.sock', http: null, tokenFile: null },
+  control: { socket: '/run/session-gateway/gateway.sock', http: null, tokenFile: null, announce: true },
 };
 
 /** The problems of a configuration, one a line. */

@@ -8,7 +8,15 @@ import { RunningGateway } from '../../src/gateway/running-gateway.ts';
 import { VERSION } from '../../src/gateway/version.ts';
 import type { Runtime } from '../../src/sync/runtime.ts';
 import type { SyncStatus } from '../../src/sync/status.ts';
-import { FAKE_KEY, FakeDirectory, fakeLatencies, fakeStatus, zeroCounts } from './control/fake-gateway.ts';
+import {
+  FAKE_FLEET,
+  FAKE_KEY,
+  FAKE_SETTLE,
+  FakeDirectory,
+  fakeLatencies,
+  fakeStatus,
+  zeroCounts,
+} from './control/fake-gateway.ts';
 
 const WAIT = { timeout: 60_000 };
 const NOW_MS = 1_800_000_000_000;
@@ -115,6 +123,8 @@ beforeEach(() => {
     reloadKeys: () => ({ added: [], removed: [], changed: [], kept: 1 }),
     addresses: () => ['192.0.2.1', '2001:db8::1'],
     directory,
+    fleet: { view: () => FAKE_FLEET },
+    settling: { state: FAKE_SETTLE, start: async () => FAKE_SETTLE, stop: async () => undefined },
     runtime,
   });
 });

@@ -16,3 +16,13 @@ declare module 'parse-prometheus-text-format' {
   }
   export default function parsePrometheusTextFormat(text: string): ParsedFamily[];
 }
+
+/** What runs in the browser is JavaScript as it is written. */
+declare module '*/console/page/attention.js';
+declare module '*/console/page/connection.js';
+declare module '*/console/page/format.js';
+declare module '*/console/page/history.js';
+declare module '*/console/page/latency.js';
+declare module '*/console/page/moves.js';
+declare module '*/console/page/sse.js';
+declare module '*/console/page/verdicts.js';

@@ -3,6 +3,7 @@
  */
 import type { Command } from 'commander';
 import type { SettleProgress, SettleResult } from '../settle.ts';
+import { SETTLE_RATE_DEFAULT, SETTLE_RATE_MAX } from '../settle-rates.ts';
 import {
   addCommand,
   type ConfigOption,
@@ -16,7 +17,6 @@ import {
 import { withDirectory } from './directory.ts';
 import { number, printable, table } from './text.ts';
 
-const RATE_DEFAULT = 2_000;
 const BAR_WIDTH = 30;
 
 interface Options extends ConfigOption, JsonOption {
@@ -32,7 +32,12 @@ export function addSettle(program: Command): void {
     example: 'gateway drain web-1 && gateway settle web-1 && gateway backend remove web-1',
   });
   withBackend(settle, 'name of the backend: one that is draining, down or shedding')
-    .option('--rate <number>', 'sessions moved a second, at most, 1 to 100000', integer(1, 100_000), RATE_DEFAULT)
+    .option(
+      '--rate <number>',
+      `sessions moved a second, at most, 1 to ${SETTLE_RATE_MAX}`,
+      integer(1, SETTLE_RATE_MAX),
+      SETTLE_RATE_DEFAULT,
+    )
     .option('--dry-run', 'only count what would be moved')
     .action(async (name: string, { config, json, rate, dryRun = false }: Options) => {
       const bar = !json && process.stderr.isTTY ? new ProgressBar(process.stderr) : undefined;

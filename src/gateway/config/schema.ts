@@ -143,6 +143,7 @@ function control(path: () => z.ZodType<string>) {
     socket: path().prefault('/run/session-gateway/gateway.sock'),
     http: value.hostPort().nullable().default(null),
     tokenFile: path().nullable().default(null),
+    announce: value.flag().default(true),
   }).superRefine(({ http, tokenFile }, context) => {
     if (http === null || tokenFile !== null) return;
     const message = 'null, or host:port together with control.tokenFile';

@@ -21,6 +21,10 @@ export function integer(min: number, max: number, unit = ''): z.ZodType<number> 
   return z.int({ error }).min(min, { error }).max(max, { error });
 }
 
+export function flag(): z.ZodType<boolean> {
+  return z.boolean({ error: 'true or false' });
+}
+
 /** Text that names something in Redis: no white space, no control characters. */
 export function redisName(): z.ZodType<string> {
   const error = `text of 1 to ${TEXT_MAX} characters without white space`;

@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { SID_MAX_BYTES } from '../../sync/limits.ts';
+import { addConsole } from '../console/routes.ts';
 import { failure, type GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Gateway } from '../ports.ts';
@@ -50,6 +51,7 @@ export function createApp(parts: AppParts): FastifyInstance {
     throw failure('ROUTE_UNKNOWN', { method: request.method });
   });
   if (admission !== undefined) requireToken(app, admission, log);
+  addConsole(app);
   addRoutes(app, gateway, metrics, new EventStream(gateway, events));
   return app;
 }

@@ -2,12 +2,16 @@
  * The bearer token as a step before every request over TCP (RFC 6750). Imported by app.ts alone.
  */
 import type { FastifyInstance } from 'fastify';
+import { CONSOLE_FILES, CONSOLE_PAGE } from '../console/routes.ts';
 import { failure } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Admission } from './admission.ts';
 
-/** Say one word that anyone may know, and are asked by probes that have no token. */
-const OPEN: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz']);
+/**
+ * Say one word that anyone may know, and are asked by probes that have no token; or are the console's files, which hold no data:
+ * the page asks its user for the token.
+ */
+export const OPEN: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', CONSOLE_PAGE, CONSOLE_FILES]);
 const LOG_EVERY_MS = 60_000;
 
 /** Every request but those to OPEN needs the token, unknown paths too, and before its body is read. */

@@ -1,10 +1,11 @@
 /**
  * `GET /v1/events` and `GET /v1/trace`: server-sent events (HTML Living Standard, section 9.2). What a reader has not taken is bounded: past
- * that it loses events, and is told how many once it reads again; one that takes nothing for a minute is cut. Imported by app.ts and routes.ts alone.
+ * that it loses events, and is told how many once it reads again; one that takes nothing for a minute is cut. A reader of
+ * events that asks for them is given figures once a second, made once for all of them. Imported by app.ts and routes.ts alone.
  */
 import type { ServerResponse } from 'node:http';
 import { failure } from '../errors.ts';
-import type { Gateway, GatewayEvent, TraceFilter } from '../ports.ts';
+import type { Gateway, GatewayEvent, Stats, TraceFilter } from '../ports.ts';
 import { leaveOpen } from './connections.ts';
 
 export interface EventLimits {
@@ -14,6 +15,7 @@ export interface EventLimits {
   readonly beatMs: number;
   /** Beats in which a reader takes nothing, before it is cut. */
   readonly idleBeatsMax: number;
+  readonly statsEveryMs: number;
 }
 
 export const EVENT_LIMITS: EventLimits = {
@@ -21,14 +23,20 @@ export const EVENT_LIMITS: EventLimits = {
   queueMaxBytes: 256 * 1024,
   beatMs: 15_000,
   idleBeatsMax: 4,
+  statsEveryMs: 1_000,
 };
 
+type Source = Pick<Gateway, 'subscribe' | 'stats' | 'trace'>;
+
 export class EventStream {
-  readonly #gateway: Pick<Gateway, 'subscribe' | 'trace'>;
+  readonly #gateway: Source;
   readonly #limits: EventLimits;
+  /** Each is given the same text. */
+  readonly #statsReaders = new Set<(text: string) => void>();
+  #statsTimer: NodeJS.Timeout | undefined;
   #readers = 0;
 
-  constructor(gateway: Pick<Gateway, 'subscribe' | 'trace'>, limits: EventLimits = EVENT_LIMITS) {
+  constructor(gateway: Source, limits: EventLimits = EVENT_LIMITS) {
     this.#gateway = gateway;
     this.#limits = limits;
   }
@@ -39,13 +47,22 @@ export class EventStream {
     if (this.#readers >= readersMax) throw failure('EVENTS_BUSY', { max: readersMax });
   }
 
-  /** Serves until the reader goes, or is cut. */
-  serve(response: ServerResponse): void {
+  /**
+   * Serves until the reader goes, or is cut.
+   * @param textOf makes the figures' JSON; undefined = the reader doesn't ask for them
+   */
+  serve(response: ServerResponse, textOf?: (stats: Stats) => string): void {
     this.#readers += 1;
+    // Who doesn't keep up misses some of them and nothing with it: the next ones say all that these did.
+    const tellStats = (text: string): void => {
+      if (response.writableLength <= this.#limits.queueMaxBytes) response.write(text);
+    };
     streamEvents(response, this.#limits, ({ tell }) => {
       const unsubscribe = this.#gateway.subscribe(({ type, ...data }: GatewayEvent) => tell(type, data));
+      if (textOf !== undefined) this.#addStatsReader(tellStats, textOf);
       return () => {
         unsubscribe();
+        this.#removeStatsReader(tellStats);
         this.#readers -= 1;
       };
     });
@@ -62,6 +79,31 @@ export class EventStream {
       teller = told;
       return end;
     });
+  }
+
+  /** The first figures come at once. */
+  #addStatsReader(reader: (text: string) => void, textOf: (stats: Stats) => string): void {
+    const make = (): string => {
+      try {
+        return `event: stats\ndata: ${textOf(this.#gateway.stats())}\n\n`;
+      } catch {
+        // A map that can't be read this time is no end of the daemon; GET /v1/status says why.
+        return '';
+      }
+    };
+    reader(make());
+    this.#statsReaders.add(reader);
+    this.#statsTimer ??= setInterval(() => {
+      const text = make();
+      for (const each of this.#statsReaders) each(text);
+    }, this.#limits.statsEveryMs);
+  }
+
+  #removeStatsReader(reader: (text: string) => void): void {
+    this.#statsReaders.delete(reader);
+    if (this.#statsReaders.size > 0) return;
+    clearInterval(this.#statsTimer);
+    this.#statsTimer = undefined;
   }
 }
 

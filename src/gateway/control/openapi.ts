@@ -1,5 +1,6 @@
 /**
- * The description of the control API (OpenAPI 3.1), made from the routes and their schemas. Imported by routes.ts alone.
+ * The description of the control API (OpenAPI 3.1), made from the routes and the schemas that check their requests and write their
+ * answers. Imported by routes.ts alone.
  */
 import { VERSION } from '../version.ts';
 import { PROBLEM_TYPE } from './problem.ts';
@@ -8,6 +9,8 @@ import * as schemas from './schemas.ts';
 /** A method of a resource, as routes.ts has it. */
 interface Described {
   readonly summary: string;
+  /** What else there is to know. */
+  readonly description?: string;
   readonly status?: number;
   readonly answer?: object;
   readonly body?: object;
@@ -16,7 +19,15 @@ interface Described {
 }
 
 interface Properties {
+  readonly type?: unknown;
   readonly properties: Readonly<Record<string, object>>;
+}
+
+/** As far as it is read here. */
+export interface OpenApi {
+  readonly info: { readonly title: string; readonly version: string; readonly description: string };
+  readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly [part: string]: unknown;
 }
 
 export interface DescribedResource {
@@ -26,7 +37,8 @@ export interface DescribedResource {
   readonly operations: Readonly<Record<string, Described>>;
 }
 
-export function openApi(resources: readonly DescribedResource[]): object {
+/** @param isOpen whether a path needs no token */
+export function openApi(resources: readonly DescribedResource[], isOpen: (path: string) => boolean): OpenApi {
   return {
     openapi: '3.1.0',
     info: {
@@ -36,10 +48,13 @@ export function openApi(resources: readonly DescribedResource[]): object {
     },
     components: {
       securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
-      schemas: { Problem: schemas.problem },
+      schemas: { Problem: schemas.problem, Stats: schemas.stats },
     },
+    // None of the two over the Unix socket.
     security: [{ token: [] }, {}],
-    paths: Object.fromEntries(resources.map((resource) => [templated(resource.path), pathItem(resource)])),
+    paths: Object.fromEntries(
+      resources.map((resource) => [templated(resource.path), pathItem(resource, isOpen(resource.path))]),
+    ),
   };
 }
 
@@ -47,10 +62,10 @@ function templated(path: string): string {
   return path.replaceAll(/:([a-z]+)/g, '{$1}');
 }
 
-function pathItem({ params, operations }: DescribedResource): object {
+function pathItem({ path, params, operations }: DescribedResource, isOpen: boolean): Readonly<Record<string, unknown>> {
   const described = Object.entries(operations).map(([method, operation]) => [
     method.toLowerCase(),
-    operationObject(operation),
+    { operationId: operationId(method, path), ...(isOpen ? { security: [] } : {}), ...operationObject(operation) },
   ]);
   return {
     ...(params === undefined ? {} : { parameters: parameters('path', params) }),
@@ -58,13 +73,22 @@ function pathItem({ params, operations }: DescribedResource): object {
   };
 }
 
-function operationObject({ summary, status = 200, answer, body, query, contentType }: Described): object {
+/** Of PATCH /v1/backends/:name: patchBackendsName */
+function operationId(method: string, path: string): string {
+  const words = path.match(/[a-z]+/g)?.filter((word) => word !== 'v') ?? [];
+  return [method.toLowerCase(), ...words.map((word) => `${word.charAt(0).toUpperCase()}${word.slice(1)}`)].join('');
+}
+
+function operationObject({ summary, description, status = 200, answer, body, query, contentType }: Described): object {
   const type = contentType?.split(';')[0] ?? 'application/json';
   const content = status === 204 ? {} : { content: { [type]: { schema: answer ?? {} } } };
   return {
     summary,
+    ...(description === undefined ? {} : { description }),
     ...(query === undefined ? {} : { parameters: parameters('query', query) }),
-    ...(body === undefined ? {} : { requestBody: { content: { 'application/json': { schema: body } } } }),
+    ...(body === undefined
+      ? {}
+      : { requestBody: { required: !mayBeNull(body), content: { 'application/json': { schema: body } } } }),
     responses: {
       [status]: { description: summary, ...content },
       default: {
@@ -73,6 +97,11 @@ function operationObject({ summary, status = 200, answer, body, query, contentTy
       },
     },
   };
+}
+
+/** Then there may be none at all. */
+function mayBeNull(schema: { readonly type?: unknown }): boolean {
+  return [schema.type].flat().includes('null');
 }
 
 function parameters(place: 'path' | 'query', { properties }: Properties): object[] {

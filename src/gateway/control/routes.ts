@@ -7,11 +7,13 @@ import type { FastifyInstance, FastifySchema, HTTPMethods } from 'fastify';
 import { SID_MAX_BYTES } from '../../sync/limits.ts';
 import type { BackendPatch } from '../../sync/redis/functions.ts';
 import { failure } from '../errors.ts';
-import type { Gateway, TraceFilter } from '../ports.ts';
+import type { Gateway, Stats, TraceFilter } from '../ports.ts';
+import { SETTLE_RATE_DEFAULT } from '../settle-rates.ts';
+import { OPEN } from './authentication.ts';
 import type { EventStream } from './event-stream.ts';
 import { USE_SEARCH_MS } from './limits.ts';
 import type { Metrics } from './metrics.ts';
-import { type DescribedResource, openApi } from './openapi.ts';
+import { type DescribedResource, type OpenApi, openApi } from './openapi.ts';
 import * as schemas from './schemas.ts';
 import { traceFilter } from './trace-filter.ts';
 
@@ -20,6 +22,8 @@ type Method = (typeof METHODS)[number];
 
 interface Operation {
   readonly summary: string;
+  /** What else there is to know. */
+  readonly description?: string;
   readonly status?: number;
   /** Left out where the answer is not JSON. */
   readonly answer?: object;
@@ -28,8 +32,8 @@ interface Operation {
   readonly handle: (request: Request) => unknown;
   /** Content type of the answer, where that is not JSON. */
   readonly contentType?: string;
-  /** Of an answer without an end: given after `handle` had nothing against it, with what that returned. */
-  readonly stream?: (response: ServerResponse, handled: unknown) => void;
+  /** Of an answer without an end: given what `handle` returned, when it had nothing against it. */
+  readonly stream?: (response: ServerResponse, handled: unknown, statsText: (stats: Stats) => string) => void;
 }
 
 interface Schema {
@@ -58,8 +62,22 @@ export function addRoutes(app: FastifyInstance, gateway: Gateway, metrics: Metri
 }
 
 function description(served: readonly Resource[]): Resource {
-  const GET = { summary: 'This description.', handle: () => openApi(served as readonly DescribedResource[]) };
-  return { path: '/openapi.json', operations: { GET } };
+  const described: Resource[] = [];
+  const GET = { summary: 'This description.', handle: () => descriptionOf(described) };
+  const own: Resource = { path: '/openapi.json', operations: { GET } };
+  described.push(...served, own);
+  return own;
+}
+
+function descriptionOf(described: readonly Resource[]): OpenApi {
+  return openApi(described as readonly DescribedResource[], (path) => OPEN.has(path));
+}
+
+/** What is served at /openapi.json, of no gateway in particular: nothing is asked of one before a request comes. */
+export function apiDescription(): OpenApi {
+  const metrics: Metrics = { contentType: 'text/plain', text: async () => '' };
+  const served = resources({} as Gateway, metrics, {} as EventStream);
+  return descriptionOf([...served, description(served)]);
 }
 
 function addResource(app: FastifyInstance, { path, params, operations }: Resource): void {
@@ -91,8 +109,9 @@ function addResource(app: FastifyInstance, { path, params, operations }: Resourc
           body: request.body,
         });
         if (stream !== undefined) {
+          const textOf = reply.compileSerializationSchema(schemas.stats);
           // What is refused here is answered as what `handle` refuses.
-          stream(reply.raw, result);
+          stream(reply.raw, result, (stats) => textOf({ ...stats }));
           reply.hijack();
           return reply;
         }
@@ -202,6 +221,42 @@ function resources(gateway: Gateway, metrics: Metrics, events: EventStream): Res
       },
     },
     {
+      path: '/v1/settle',
+      operations: {
+        GET: {
+          summary: 'The settling of a backend that runs, or ran last.',
+          answer: schemas.lastSettle,
+          handle: () => ({ settle: gateway.settle() }),
+        },
+        POST: {
+          summary: 'Starts to write where the users of a backend are answered to now into their records.',
+          body: schemas.settlePost,
+          status: 202,
+          answer: schemas.settle,
+          handle: (request) => {
+            const { backend, rate = SETTLE_RATE_DEFAULT } = request.body as { backend: string; rate?: number };
+            return gateway.startSettle(backend, rate);
+          },
+        },
+        DELETE: {
+          summary: 'Stops settling; what is moved stays moved.',
+          status: 204,
+          answer: schemas.nothing,
+          handle: () => gateway.stopSettle(),
+        },
+      },
+    },
+    {
+      path: '/v1/fleet',
+      operations: {
+        GET: {
+          summary: 'The gateways of this Redis, as each says of itself there.',
+          answer: schemas.fleet,
+          handle: () => gateway.fleet(),
+        },
+      },
+    },
+    {
       path: '/v1/sessions/:sid',
       params: schemas.sessionParams,
       operations: {
@@ -277,10 +332,16 @@ function resources(gateway: Gateway, metrics: Metrics, events: EventStream): Res
       path: '/v1/events',
       operations: {
         GET: {
-          summary: 'What changes from now on: backends, fact, denied, state, and lost for a reader that was too slow.',
+          summary: 'What changes from now on, as server-sent events.',
+          description:
+            'Events: `backends`, `fact`, `denied`, `state`, and `lost` for a reader that was too slow ([Moving users](moving-users.md#events)); with `?stats=true` also `stats`, all figures, once a second: `atMs`, `status`, `fleet` and `settle`, as their resources have them.',
+          query: schemas.eventsQuery,
           contentType: 'text/event-stream',
-          handle: () => events.requirePlace(),
-          stream: (response) => events.serve(response),
+          handle: ({ query }) => {
+            events.requirePlace();
+            return query['stats'] === 'true';
+          },
+          stream: (response, hasStats, statsText) => events.serve(response, hasStats ? statsText : undefined),
         },
       },
     },

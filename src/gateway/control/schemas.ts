@@ -12,6 +12,7 @@ import {
   NAME_MAX_BYTES,
   SID_MAX_BYTES,
 } from '../../sync/limits.ts';
+import { SETTLE_RATE_MAX } from '../settle-rates.ts';
 
 const count = { type: 'integer', minimum: 0 } as const;
 const text = { type: 'string' } as const;
@@ -19,6 +20,8 @@ const flag = { type: 'boolean' } as const;
 const counts = { type: 'object', additionalProperties: count } as const;
 const orNull = <S extends { type: string }>(schema: S) => ({ ...schema, type: [schema.type, 'null'] }) as const;
 const unixMs = orNull(count);
+/** What it means: for the reference, not for the check. */
+const meaning = <S extends object>(description: string, schema: S) => ({ ...schema, description });
 const listOf = <T>(items: T) => ({ type: 'array', items }) as const;
 
 /** An object that has all of these. */
@@ -58,9 +61,9 @@ const resync = { reason: text, startedMs: count, pages: count, sessions: count }
 const tableReading = orNull(object({ entries: count, malformed: count, timeMs: count }));
 
 const sync = object({
-  state: text,
-  position: orNull(text),
-  lagEntries: orNull(count),
+  state: meaning('connecting, loading, resyncing or following.', text),
+  position: meaning('Id of the last feed entry that is in the table.', orNull(text)),
+  lagEntries: meaning('Entries that the feed had more than were applied, at the last check.', orNull(count)),
   notifications: orNull(object({ missing: orNull(text), pending: count, events: count, reads: count })),
   lastError: orNull(object({ message: text, timeMs: count })),
   resync: orNull(object(resync)),
@@ -72,11 +75,14 @@ const sync = object({
   }),
   denied: tableReading,
   facts: tableReading,
-  connections: count,
-  entries: counts,
-  changes: counts,
-  problems: counts,
-  resyncs: counts,
+  connections: meaning(
+    'That got as far as the first check of the feed, or the subscription, since the daemon’s start; so are the ones below.',
+    count,
+  ),
+  entries: meaning('Of the feed, by what they did.', counts),
+  changes: meaning('Of the table, by what became of them.', counts),
+  problems: meaning('Things in Redis that are not as they must be, by kind.', counts),
+  resyncs: meaning('Full loads, by reason.', counts),
   resyncsFailed: count,
 });
 
@@ -98,18 +104,21 @@ export const latency = object({
 export const status = object({
   version: text,
   pid: count,
-  startedAt: { type: 'string', format: 'date-time' },
+  startedAt: meaning('Of this daemon.', { type: 'string', format: 'date-time' }),
   configFile: text,
-  ready: flag,
-  sessions: count,
-  capacity: count,
-  refused: count,
-  collected: count,
-  ageMs: orNull({ type: 'number' }),
-  port: count,
+  ready: meaning('This daemon’s own first load is in.', flag),
+  sessions: meaning('In the kernel, expired ones that are not yet collected included.', count),
+  capacity: meaning('Most sessions that the kernel can hold.', count),
+  refused: meaning('Sessions not stored because the table was full, since the table was made.', count),
+  collected: meaning('Dead sessions collected, since the daemon’s start.', count),
+  ageMs: meaning(
+    'How long ago the table was last known to be in step with Redis; null = never.',
+    orNull({ type: 'number' }),
+  ),
+  port: meaning('UDP.', count),
   interfaces: listOf(object({ name: text, mode: text })),
-  addresses: listOf(text),
-  redis: text,
+  addresses: meaning('That are answered on.', listOf(text)),
+  redis: meaning('Where Redis is, without passwords.', text),
   sync,
   keys: listOf(key),
   packets: counts,
@@ -118,11 +127,19 @@ export const status = object({
 });
 
 const backendFields = {
-  id: { type: 'integer', minimum: 1, maximum: BACKEND_ID_MAX },
-  address: { type: 'string', minLength: 3, maxLength: 64 },
+  id: meaning('Unique, and never given to another name again.', {
+    type: 'integer',
+    minimum: 1,
+    maximum: BACKEND_ID_MAX,
+  }),
+  address: meaning('IP literal and port.', { type: 'string', minLength: 3, maxLength: 64 }),
   state: { enum: ['active', 'draining', 'down'] },
   weight: { type: 'integer', minimum: 0, maximum: BACKEND_WEIGHT_MAX },
-  shed: { type: 'integer', minimum: 0, maximum: BACKEND_SHED_MAX },
+  shed: meaning('Hundredths of a percent of its users that others answer.', {
+    type: 'integer',
+    minimum: 0,
+    maximum: BACKEND_SHED_MAX,
+  }),
 } as const;
 
 const backendName = { type: 'string', minLength: 1, maxLength: NAME_MAX_BYTES } as const;
@@ -133,9 +150,9 @@ export const backend = object({ name: backendName, ...backendFields });
 const backendView = object({
   name: backendName,
   ...backendFields,
-  share: { type: 'number', minimum: 0, maximum: 1 },
-  sessions: orNull(count),
-  lookupsPerSecond: orNull({ type: 'number', minimum: 0 }),
+  share: meaning('Of those who are placed anew, the part that comes here.', { type: 'number', minimum: 0, maximum: 1 }),
+  sessions: meaning('Stored on it, as last counted in the kernel.', orNull(count)),
+  lookupsPerSecond: meaning('Answered with it by this gateway, of late.', orNull({ type: 'number', minimum: 0 })),
 });
 
 export const backendList = object({
@@ -183,5 +200,51 @@ export const traceQuery = {
   }),
   required: [],
 } as const;
+const part = { type: 'number', minimum: 0, maximum: 1 } as const;
+
+export const fleet = object({
+  self: meaning('Id of the gateway that is asked.', text),
+  members: listOf(
+    object({
+      id: text,
+      name: text,
+      version: text,
+      startedAt: text,
+      ready: flag,
+      state: text,
+      sessions: count,
+      capacity: count,
+      ageMs: orNull({ type: 'number' }),
+      lagEntries: orNull(count),
+      answersPerSecond: meaning('Packets answered, over the last two seconds.', orNull({ type: 'number', minimum: 0 })),
+      hitRatio: meaning('Of lookups in the last two seconds, the part with a live session.', orNull(part)),
+      silentMs: meaning('How long it has said nothing new.', { type: 'number', minimum: 0 }),
+    }),
+  ),
+  problem: meaning('Why the others are not known; null = they are.', orNull(text)),
+});
+
+const settleRate = { type: 'integer', minimum: 1, maximum: SETTLE_RATE_MAX } as const;
+
+export const settle = object({
+  backend: text,
+  state: { enum: ['running', 'done', 'stopped', 'failed'] },
+  rate: meaning('Sessions moved a second, at most.', settleRate),
+  pass: meaning('From 1 on; each goes through all sessions.', count),
+  part,
+  moved: meaning('Since the start.', count),
+  complete: meaning(
+    'False where sessions were still found to move in the last pass; null before the end.',
+    orNull(flag),
+  ),
+  problem: meaning('What it failed with.', orNull(text)),
+});
+/** Null where none has run since the daemon's start. */
+export const lastSettle = object({ settle: orNull(settle) });
+export const settlePost = { ...object({ backend: backendName, rate: settleRate }), required: ['backend'] } as const;
+
+export const eventsQuery = { ...object({ stats: { enum: ['true', 'false'] } }), required: [] } as const;
+/** Of event `stats`. */
+export const stats = object({ atMs: { type: 'number' }, status, fleet, settle: orNull(settle) });
 
 export const nothing = { type: 'null', description: 'No content' } as const;

@@ -40,6 +40,7 @@ const COMMANDS = [
   ['fact', 'remove'],
   ['fact', 'watch'],
   ['redis', 'install'],
+  ['console'],
   ['detach'],
   ['completion'],
   ['demo'],

@@ -8,7 +8,8 @@ import { CONNECTION_LIMITS } from '../../../src/gateway/control/connections.ts';
 import { EVENT_LIMITS, type EventLimits } from '../../../src/gateway/control/event-stream.ts';
 import { type ControlServer, startControl } from '../../../src/gateway/control/server.ts';
 import { createLogger } from '../../../src/gateway/log.ts';
-import { FakeGateway } from './fake-gateway.ts';
+import type { Status } from '../../../src/gateway/ports.ts';
+import { FakeGateway, fakeStatus } from './fake-gateway.ts';
 
 const WAIT = { timeout: 60_000 };
 
@@ -39,9 +40,9 @@ async function serve(limits: Partial<EventLimits> = {}): Promise<void> {
   });
 }
 
-function read(): Promise<IncomingMessage> {
+function read(path = '/v1/events'): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath: socketPath(), path: '/v1/events', agent: false }, (response) => {
+    const asked = request({ socketPath: socketPath(), path, agent: false }, (response) => {
       response.on('error', () => undefined);
       open.push(response);
       resolve(response);
@@ -73,6 +74,56 @@ test('what happens is told as it happens, and for longer than an exchange may ta
   await expect.poll(() => text().split('\n:\n').length, WAIT).toBeGreaterThan(5);
   gateway.publish({ type: 'denied', changes: 3 });
   await expect.poll(text, WAIT).toContain('event: denied\ndata: {"changes":3}\n\n');
+});
+
+test('who asks for them is given figures again and again, and nothing that the schema does not name', async () => {
+  await serve({ statsEveryMs: 20 });
+  gateway.now = { ...fakeStatus(), secret: 'SENTINEL' } as Status;
+  const [asking, other] = [collect(await read('/v1/events?stats=true')), collect(await read('/v1/events?stats=false'))];
+  await expect.poll(() => asking().split('event: stats\n').length, WAIT).toBeGreaterThan(3);
+  const [, json = ''] = /event: stats\ndata: (.*)\n\n/.exec(asking()) ?? [];
+  expect(JSON.parse(json)).toEqual({ ...gateway.stats(), status: fakeStatus() });
+  gateway.publish(FACT);
+  await expect.poll(other, WAIT).toContain('event: fact\n');
+  expect(asking()).toContain('event: fact\n');
+  expect(other()).not.toContain('event: stats\n');
+});
+
+test('figures that can’t be had this time come the next time', async () => {
+  await serve({ statsEveryMs: 20 });
+  const { stats } = gateway;
+  let failures = 0;
+  gateway.stats = () => {
+    failures += 1;
+    if (failures < 3) throw new Error('the map is away');
+    return stats.call(gateway);
+  };
+  const text = collect(await read('/v1/events?stats=true'));
+  await expect.poll(text, WAIT).toContain('event: stats\n');
+  expect(failures).toBeGreaterThanOrEqual(3);
+});
+
+test('figures that a slow reader has no room for are left out in silence', async () => {
+  await serve({ statsEveryMs: 1, queueMaxBytes: 1_000, beatMs: 50, idleBeatsMax: 1_000 });
+  const response = await read('/v1/events?stats=true');
+  let made = 0;
+  const { stats } = gateway;
+  gateway.stats = () => {
+    made += 1;
+    return stats.call(gateway);
+  };
+  // More than the socket's own buffers hold.
+  await expect.poll(() => made, WAIT).toBeGreaterThan(2_000);
+  const text = collect(response);
+  const before = made;
+  await expect.poll(() => made, WAIT).toBeGreaterThan(before + 100);
+  response.destroy();
+  expect(text()).toContain('event: stats\n');
+  expect(text()).not.toContain('event: lost\n');
+  await expect.poll(() => gateway.readers.size, WAIT).toBe(0);
+  const last = made;
+  await read();
+  expect(made).toBe(last);
 });
 
 test('a reader that is gone is forgotten', async () => {

@@ -7,11 +7,14 @@ import type {
   BackendCounts,
   BackendRecord,
   Directory,
+  FleetView,
   Gateway,
   GatewayEvent,
   RedisSession,
   RemoveOptions,
   SessionView,
+  SettleState,
+  Stats,
   Status,
   TraceFilter,
   TraceReader,
@@ -32,6 +35,39 @@ export const FAKE_KEY = {
 
 /** How much every backend is used. */
 export const FAKE_USE = { share: 0.25, sessions: 1_234, lookupsPerSecond: null } as const;
+
+export const FAKE_SETTLE: SettleState = {
+  backend: 'web-1',
+  state: 'running',
+  rate: 2_000,
+  pass: 1,
+  part: 0.5,
+  moved: 17,
+  complete: null,
+  problem: null,
+};
+
+export const FAKE_FLEET: FleetView = {
+  self: 'aaaaaaaaaaaa',
+  members: [
+    {
+      id: 'aaaaaaaaaaaa',
+      name: 'gw-1',
+      version: '0.1.0',
+      startedAt: '2026-01-31T08:00:00.000Z',
+      ready: true,
+      state: 'following',
+      sessions: 12,
+      capacity: 1_000,
+      ageMs: 1_500,
+      lagEntries: 2,
+      answersPerSecond: 12.5,
+      hitRatio: 0.75,
+      silentMs: 0,
+    },
+  ],
+  problem: null,
+};
 
 export function zeroCounts(): Record<VerdictName, number> {
   const names = Object.keys(Verdict).filter((name) => name !== 'COUNT');
@@ -212,6 +248,8 @@ export class FakeGateway implements Gateway {
   readonly directory = new FakeDirectory();
   readonly table = this.directory.table;
   readonly sessions = this.directory.sessions;
+  /** What `settle` gives. */
+  settling: SettleState | null = FAKE_SETTLE;
   readonly readers = new Set<(event: GatewayEvent) => void>();
   /** Thrown by the next call of anything but `status` and `subscribe`. */
   set next(error: unknown) {
@@ -226,6 +264,29 @@ export class FakeGateway implements Gateway {
 
   status(): Status {
     return this.now;
+  }
+
+  stats(): Stats {
+    return { atMs: 1_000.5, status: this.now, fleet: FAKE_FLEET, settle: this.settling };
+  }
+
+  fleet() {
+    return FAKE_FLEET;
+  }
+
+  settle() {
+    return this.settling;
+  }
+
+  async startSettle(backend: string, rate: number) {
+    this.#maybeFail();
+    this.settling = { ...FAKE_SETTLE, backend, rate };
+    return this.settling;
+  }
+
+  async stopSettle() {
+    this.#maybeFail();
+    this.settling = { ...FAKE_SETTLE, state: 'stopped' };
   }
 
   keys() {

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { BODY_MAX_BYTES, HEADERS_MAX_BYTES } from '../../../src/gateway/control/limits.ts';
+import { apiDescription } from '../../../src/gateway/control/routes.ts';
 import { type ControlServer, startControl } from '../../../src/gateway/control/server.ts';
 import { failure } from '../../../src/gateway/errors.ts';
 import { createLogger } from '../../../src/gateway/log.ts';
-import { FAKE_USE, FakeGateway, fakeStatus } from './fake-gateway.ts';
+import { FAKE_FLEET, FAKE_SETTLE, FAKE_USE, FakeGateway, fakeStatus } from './fake-gateway.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'control-'));
 const socketPath = join(folder, 'gateway.sock');
@@ -211,6 +212,26 @@ describe('what is served', () => {
     expectProblem(await ask('DELETE', '/v1/facts/epoch'), 404, 'FACT_UNKNOWN');
   });
 
+  test('a backend is settled, watched and stopped', async () => {
+    gateway.settling = null;
+    expect((await ask('GET', '/v1/settle')).json).toEqual({ settle: null });
+    const started = { ...FAKE_SETTLE, backend: 'web-2' };
+    expect(await ask('POST', '/v1/settle', { backend: 'web-2' })).toMatchObject({ status: 202, json: started });
+    expect((await ask('POST', '/v1/settle', { backend: 'web-2', rate: 7 })).json).toEqual({ ...started, rate: 7 });
+    expect((await ask('GET', '/v1/settle')).json).toEqual({ settle: { ...started, rate: 7 } });
+    gateway.next = failure('SETTLE_BUSY', { backend: 'web-2' });
+    expectProblem(await ask('POST', '/v1/settle', { backend: 'web-1' }), 409, 'SETTLE_BUSY');
+    expect(await ask('DELETE', '/v1/settle')).toMatchObject({ status: 204, text: '' });
+    expect((await ask('GET', '/v1/settle')).json.settle.state).toBe('stopped');
+    for (const body of [{}, { backend: '' }, { backend: 'web-1', rate: 0 }, { backend: 'web-1', rate: 100_001 }]) {
+      expectProblem(await ask('POST', '/v1/settle', body), 400, 'REQUEST_INVALID');
+    }
+  });
+
+  test('the fleet', async () => {
+    expect((await ask('GET', '/v1/fleet')).json).toEqual(FAKE_FLEET);
+  });
+
   test('the description has every path and method, with its parameters', async () => {
     const { json } = await ask('GET', '/openapi.json');
     expect(json.openapi).toBe('3.1.0');
@@ -230,14 +251,27 @@ describe('what is served', () => {
       '/v1/sessions/{sid}': ['get', 'put', 'delete'],
       '/v1/denied/{sid}': ['put', 'delete'],
       '/v1/facts/{name}': ['get', 'put', 'delete'],
+      '/v1/fleet': ['get'],
+      '/v1/settle': ['get', 'post', 'delete'],
       '/v1/events': ['get'],
+      '/openapi.json': ['get'],
     });
+    expect(json).toEqual(JSON.parse(JSON.stringify(apiDescription())));
+    const operations = Object.values(json.paths).flatMap((item) => {
+      return Object.entries(item as object).filter(([key]) => key !== 'parameters');
+    });
+    const ids = operations.map(([, operation]) => operation.operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(json.paths['/healthz'].get.security).toEqual([]);
+    expect(json.paths['/v1/status'].get).not.toHaveProperty('security');
     const backend = json.paths['/v1/backends/{name}'];
     expect(backend.parameters).toEqual([
       { name: 'name', in: 'path', required: true, schema: { type: 'string', minLength: 1, maxLength: 256 } },
     ]);
     expect(backend.delete.parameters).toMatchObject([{ name: 'force', in: 'query', required: false }]);
-    expect(backend.patch.requestBody.content['application/json'].schema.properties.shed).toEqual({
+    expect(backend.patch.requestBody.required).toBe(true);
+    expect(json.paths['/v1/denied/{sid}'].put.requestBody.required).toBe(false);
+    expect(backend.patch.requestBody.content['application/json'].schema.properties.shed).toMatchObject({
       type: 'integer',
       minimum: 0,
       maximum: 10_000,

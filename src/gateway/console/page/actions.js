@@ -1,0 +1,176 @@
+/**
+ * What an operator does here: each change goes to the API, is told when it is made, and can be taken back where that is possible.
+ * What can't be, or hurts, is asked about first. Imported by main.js.
+ */
+import { counted, hundredths, number } from './format.js';
+import { awayPart, previewShed } from './moves.js';
+
+export class Actions {
+  #store;
+  #api;
+  #refreshing;
+
+  constructor(store, api) {
+    this.#store = store;
+    this.#api = api;
+  }
+
+  /** Of several who ask at once one asks. */
+  refresh() {
+    this.#refreshing ??= this.#api.backends
+      .then((backends) => this.#store.set({ backends }))
+      // With the gateway away the stream says so; Redis away is in the figures.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#refreshing = undefined;
+      });
+    return this.#refreshing;
+  }
+
+  drain(name) {
+    return this.#change(name, { state: 'draining' }, `${name} is draining: ${this.#users(name)} answered with others.`);
+  }
+
+  undrain(name) {
+    return this.#change(name, { state: 'active' }, `${name} is active again: its users come back.`);
+  }
+
+  shed(name, shed) {
+    const { moved } = previewShed(this.#store.backends.backends, name, shed);
+    const users =
+      moved === null ? '' : ` About ${counted(Math.abs(moved), 'user')} ${moved < 0 ? 'come back' : 'move'}.`;
+    return this.#change(name, { shed }, `${name} sheds ${hundredths(shed)}.${users}`);
+  }
+
+  down(name) {
+    this.#ask({
+      title: `Say that ${name} is down?`,
+      text: `Every gateway answers ${this.#usersOf(name)} with other backends at once. It can be undone.`,
+      confirm: 'It is down',
+      run: () => this.#change(name, { state: 'down' }, `${name} is down: ${this.#users(name)} answered with others.`),
+    });
+  }
+
+  remove(name) {
+    const sessions = this.#find(name)?.sessions ?? null;
+    this.#ask({
+      title: `Remove ${name}?`,
+      text:
+        sessions === 0
+          ? 'No session is stored on it. Its id stays taken: no other backend can have it.'
+          : 'Where sessions are stored on it this is refused: settle it first. Its id stays taken: no other backend can have it.',
+      confirm: 'Remove',
+      run: () =>
+        this.#try(name, async () => {
+          await this.#api.removeBackend(name, false);
+          this.#done(`${name} is removed.`);
+        }),
+    });
+  }
+
+  settle(name) {
+    const backend = this.#find(name);
+    const part = awayPart(backend, this.#store.backends.backends);
+    const users =
+      backend.sessions === null ? 'the users' : `about ${counted(Math.round(backend.sessions * part), 'user')}`;
+    this.#ask({
+      title: `Settle ${name}?`,
+      text: `Where ${users} of ${name} are answered to now is written into their records. Nobody’s answer changes by it, and it can be stopped; but undraining brings nobody back whose record was written.`,
+      confirm: 'Settle',
+      run: () =>
+        this.#try(name, async () => {
+          await this.#api.settle(name);
+          this.#store.set({ settled: name });
+          this.#store.tell(`Settling ${name}.`);
+        }),
+    });
+  }
+
+  stopSettle(name) {
+    return this.#try(name, async () => {
+      await this.#api.stopSettle();
+      this.#store.toast(`Settling ${name} is stopped. What is moved stays moved.`);
+    });
+  }
+
+  reloadKeys() {
+    return this.#try('keys', async () => {
+      const { added, removed, changed, kept } = await this.#api.reloadKeys();
+      const parts = [
+        [added.length, 'added'],
+        [removed.length, 'removed'],
+        [changed.length, 'changed'],
+      ].filter(([count]) => count > 0);
+      const what =
+        parts.length === 0
+          ? `nothing changed, ${counted(kept, 'key')}`
+          : parts.map((part) => part.join(' ')).join(', ');
+      this.#done(`Keys are read again: ${what}.`);
+    });
+  }
+
+  #find(name) {
+    return this.#store.backends?.backends.find((backend) => backend.name === name);
+  }
+
+  #users(name) {
+    const sessions = this.#find(name)?.sessions ?? null;
+    return sessions === null ? 'its users are' : `its ${number(sessions)} ${sessions === 1 ? 'user is' : 'users are'}`;
+  }
+
+  #usersOf(name) {
+    const sessions = this.#find(name)?.sessions ?? null;
+    return sessions === null ? 'its users' : `its ${counted(sessions, 'user')}`;
+  }
+
+  #ask(question) {
+    this.#store.set({ question });
+  }
+
+  /** Changes fields of a backend, and offers to put back what they were. */
+  #change(name, fields, text) {
+    return this.#try(name, async () => {
+      const before = this.#find(name);
+      const was = Object.fromEntries(Object.keys(fields).map((field) => [field, before[field]]));
+      const after = await this.#api.patchBackend(name, fields);
+      this.#done(text, () => this.#undo(name, after, was));
+    });
+  }
+
+  /** Only what is still as it was made: another operator's change since is left alone. */
+  #undo(name, after, was) {
+    return this.#try(name, async () => {
+      const { backends } = await this.#api.backends;
+      const now = backends.find((backend) => backend.name === name);
+      const isOthers = now === undefined || Object.keys(was).some((field) => now[field] !== after[field]);
+      if (isOthers) {
+        this.#store.toast(`${name} was changed by somebody else since: it is left as it is.`, { isProblem: true });
+        return;
+      }
+      await this.#api.patchBackend(name, was);
+      this.#done(`Undone: ${name} is as it was.`);
+    });
+  }
+
+  #done(text, undo) {
+    this.#store.tell(text);
+    this.#store.toast(text, { undo });
+  }
+
+  /** One change of a backend at a time. */
+  async #try(name, action) {
+    const { busy } = this.#store;
+    if (busy.has(name)) return;
+    this.#store.set({ busy: new Set([...busy, name]) });
+    try {
+      await action();
+    } catch (error) {
+      this.#store.toast(error.message, { isProblem: true });
+    } finally {
+      const left = new Set(this.#store.busy);
+      left.delete(name);
+      this.#store.set({ busy: left });
+      await this.refresh();
+    }
+  }
+}

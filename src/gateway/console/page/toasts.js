@@ -1,0 +1,38 @@
+/** What was done, each with a way back for as long as it is shown. Imported by app.js. */
+import { useEffect, useState } from 'preact/hooks';
+import { html } from './html.js';
+
+/** Nobody reads on the clock: it stays while it is pointed at or has the focus. */
+const SHOWN_MS = 20_000;
+
+export function Toasts({ store }) {
+  return html`
+    <div class="toasts" role="status">
+      ${store.toasts.map((toast) => html`<${Toast} key=${toast.key} toast=${toast} onEnd=${() => store.dismiss(toast.key)} />`)}
+    </div>
+  `;
+}
+
+function Toast({ toast: { text, undo, isProblem }, onEnd }) {
+  const [isHeld, setHeld] = useState(false);
+  useEffect(() => {
+    if (isHeld) return undefined;
+    const timeout = setTimeout(onEnd, SHOWN_MS);
+    return () => clearTimeout(timeout);
+  }, [isHeld]);
+  const hold = () => setHeld(true);
+  const letGo = () => setHeld(false);
+  return html`
+    <div class="toast ${isProblem ? 'bad' : ''}" onMouseEnter=${hold} onMouseLeave=${letGo} onFocusIn=${hold} onFocusOut=${letGo}>
+      <p>${text}</p>
+      ${
+        undo &&
+        html`<button type="button" onClick=${() => {
+          onEnd();
+          void undo();
+        }}>Undo</button>`
+      }
+      <button type="button" class="close" aria-label="Dismiss" onClick=${onEnd}>×</button>
+    </div>
+  `;
+}

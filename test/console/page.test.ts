@@ -1,0 +1,261 @@
+/** What the page works out, without a browser. */
+import { describe, expect, test } from 'vitest';
+import { Verdict } from '../../src/abi.ts';
+import { attention } from '../../src/gateway/console/page/attention.js';
+import { follow, SILENCE_MS } from '../../src/gateway/console/page/connection.js';
+import { compact, duration, nanoseconds, percent } from '../../src/gateway/console/page/format.js';
+import { History, KEPT } from '../../src/gateway/console/page/history.js';
+import { Latencies } from '../../src/gateway/console/page/latency.js';
+import { awayPart, previewShed } from '../../src/gateway/console/page/moves.js';
+import { eventParser } from '../../src/gateway/console/page/sse.js';
+import { GROUPS, grouped, hitRatio } from '../../src/gateway/console/page/verdicts.js';
+import { fakeStatus, zeroCounts } from '../gateway/control/fake-gateway.ts';
+
+const healthy = () => {
+  const { sync, ...status } = fakeStatus();
+  const keys = [{ ...status.keys[0], notAfterMs: null }];
+  const backends = { known: 2, faults: [], unknown: [] };
+  return { ...status, refused: 0, keys, sync: { ...sync, backends } };
+};
+
+test('every verdict is in one group, but what is left to the host', () => {
+  for (const name of Object.keys(Verdict).filter((each) => each !== 'COUNT')) {
+    const counts: Record<string, number> = grouped({ ...zeroCounts(), [name]: 3 });
+    const groups: { id: string }[] = GROUPS;
+    const sum = groups.reduce((all, { id }) => all + (counts[id] ?? 0), 0);
+    expect([name, sum]).toEqual([name, name.startsWith('PASS_') ? 0 : 3]);
+  }
+});
+
+describe('rates', () => {
+  const stats = (atMs: number, found: number, startedAt = 'a') => {
+    const packets = { ...zeroCounts(), REPLY_FOUND: found, REPLY_PLACED: found / 4 };
+    return { atMs, status: { packets, startedAt, keys: [{ id: 1, uses: found }] } };
+  };
+
+  test('are over the gateway’s own clock; a new daemon and counters made anew leave a gap', () => {
+    const history = new History();
+    history.add(stats(1_000, 100), 0);
+    expect(history.average()).toBeNull();
+    history.add(stats(3_000, 500), 5);
+    expect(history.average()).toMatchObject({ found: 200, placed: 50, dropped: 0 });
+    expect(hitRatio(history.average())).toBe(0.8);
+    expect(history.keyRates.get(1)).toBe(200);
+    for (const next of [stats(4_000, 0), stats(1, 900, 'b')]) {
+      history.add(next, 6);
+      expect(history.points.at(-1)).toEqual({ timeMs: 6, rates: null });
+    }
+  });
+
+  test('are kept for a while only', () => {
+    const history = new History();
+    for (let i = 0; i < KEPT + 50; i++) history.add(stats(i * 1_000, i * 10), i);
+    expect(history.points).toHaveLength(KEPT);
+    expect(history.average(10)).toMatchObject({ found: 10 });
+    history.gap(9_999);
+    expect(history.points.at(-1)).toEqual({ timeMs: 9_999, rates: null });
+  });
+});
+
+test('times in the kernel are of what was timed since the first reading, without batches', () => {
+  const latencies = new Latencies();
+  const latency = (count: number) => ({
+    byStatus: {
+      FOUND: {
+        buckets: [
+          [512, 5],
+          [640, count],
+          [null, 1],
+        ],
+      },
+      DENIED: { buckets: [[640, count]] },
+      BATCH: { buckets: [[64, 999]] },
+    },
+  });
+  latencies.add(latency(0));
+  expect(latencies.recent()).toEqual({ buckets: [], median: null, high: null });
+  latencies.add(latency(50));
+  // Half way through the bucket from 512 to 640.
+  expect(latencies.recent()).toEqual({ buckets: [[640, 100]], median: 576, high: expect.closeTo(638.72) });
+  // Made anew.
+  latencies.add(latency(1));
+  expect(latencies.recent()).toEqual({ buckets: [], median: null, high: null });
+  latencies.add(latency(2));
+  expect(latencies.recent().buckets).toEqual([[640, 2]]);
+});
+
+describe('who moves', () => {
+  const backend = (name: string, fields = {}) => ({
+    name,
+    state: 'active',
+    weight: 100,
+    shed: 0,
+    share: 1 / 3,
+    sessions: 900,
+    ...fields,
+  });
+  const all = [backend('a'), backend('b'), backend('c', { share: 2 / 3 })];
+
+  test('a fraction of its users, to the others by their shares; what is shed already comes back', () => {
+    expect(previewShed(all, 'a', 5_000)).toEqual({ all: 900, moved: 450, to: { b: 150, c: 300 }, nowhere: false });
+    const shedding = [backend('a', { shed: 5_000 }), ...all.slice(1)];
+    expect(previewShed(shedding, 'a', 1_000)).toMatchObject({ moved: -360 });
+  });
+
+  test('nobody, where nobody takes them', () => {
+    const others = [backend('a'), backend('b', { state: 'down' }), backend('c', { shed: 1 })];
+    expect(previewShed(others, 'a', 5_000)).toMatchObject({ moved: 0, nowhere: true });
+    expect(previewShed([backend('a', { sessions: null }), ...all.slice(1)], 'a', 5_000)).toMatchObject({
+      all: null,
+      moved: null,
+    });
+  });
+
+  test('the part that is answered elsewhere', () => {
+    expect(awayPart(backend('a', { shed: 2_500 }), all)).toBe(0.25);
+    expect(awayPart(backend('a', { state: 'draining' }), all)).toBe(1);
+    expect(awayPart(backend('a', { state: 'down' }), [backend('a', { state: 'down' })])).toBe(0);
+  });
+});
+
+test('events come whole, however the text is cut', () => {
+  const text = ': comment\n\nevent: stats\ndata: {"a":1}\n\n:\n\nevent: fact\ndata: {"b":"x: y"}\n\nevent: half';
+  const expected = [
+    { type: 'stats', data: { a: 1 } },
+    { type: 'fact', data: { b: 'x: y' } },
+  ];
+  for (const size of [1, 3, 7, text.length]) {
+    const parse = eventParser();
+    const events = [];
+    for (let at = 0; at < text.length; at += size) events.push(...parse(text.slice(at, at + size)));
+    expect(events).toEqual(expected);
+  }
+});
+
+describe('the connection', () => {
+  const STATS = 'event: stats\ndata: {}\n\n';
+
+  /** @param streams what each try gives: pieces of text, or what it fails with */
+  async function run(streams: (string[] | Error)[]) {
+    const ending = new AbortController();
+    const told: unknown[] = [];
+    const pauses: number[] = [];
+    await follow({
+      open: async () => {
+        const next = streams.shift();
+        if (streams.length === 0) ending.abort();
+        if (next instanceof Error) throw next;
+        const pieces = [...(next ?? [])];
+        return { read: async () => ({ done: pieces.length === 0, value: pieces.shift() }) };
+      },
+      onEvent: ({ type }: { type: string }) => told.push(type),
+      onAway: (reason: string, pauseMs: number) => {
+        told.push(reason);
+        pauses.push(pauseMs);
+      },
+      wait: async () => undefined,
+      random: () => 1,
+      timer: () => () => undefined,
+      signal: ending.signal,
+    });
+    return { told, pauses };
+  }
+
+  test('is made again after an end and a refusal, ever more seldom until figures come', async () => {
+    const failing = Array.from({ length: 6 }, () => new Error('no gateway is running'));
+    const { told, pauses } = await run([[STATS, STATS], ...failing, [STATS], []]);
+    expect(told.slice(0, 4)).toEqual(['stats', 'stats', 'it has ended the connection', 'no gateway is running']);
+    expect(pauses.slice(0, 8)).toEqual([500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000, 500]);
+  });
+
+  test('is given up where the token is refused', async () => {
+    await expect(run([Object.assign(new Error('found another token'), { status: 401 }), []])).rejects.toThrow(
+      'another token',
+    );
+  });
+
+  test('is cut where no figures come, though it is open', async () => {
+    const ending = new AbortController();
+    const timers: { ms: number; callback: () => void }[] = [];
+    const aways: string[] = [];
+    await follow({
+      open: async (signal: AbortSignal) => {
+        // The reader of a response ends so.
+        const aborted = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+        queueMicrotask(() => timers.at(-1)?.callback());
+        return { read: () => aborted };
+      },
+      onEvent: () => undefined,
+      onAway: (reason: string) => {
+        aways.push(reason);
+        ending.abort();
+      },
+      wait: async () => undefined,
+      random: () => 0,
+      timer: (ms: number, callback: () => void) => {
+        timers.push({ ms, callback });
+        return () => undefined;
+      },
+      signal: ending.signal,
+    });
+    expect([timers[0]?.ms, aways]).toEqual([SILENCE_MS, ['it is silent']]);
+  });
+});
+
+describe('what needs attention', () => {
+  const nowMs = 1_800_000_000_000;
+  const told = (change: object) => attention({ ...healthy(), ...change }, nowMs);
+
+  test('nothing, where all is well', () => {
+    expect(told({})).toEqual([]);
+  });
+
+  test.each([
+    [
+      'Redis away',
+      { sync: { ...healthy().sync, state: 'connecting' } },
+      'bad',
+      /Redis can’t be reached \(connect ECONNREFUSED\)/,
+    ],
+    [
+      'no notifications',
+      { sync: { ...healthy().sync, notifications: { missing: 'Kg$' } } },
+      'bad',
+      /doesn’t send Kg\$/,
+    ],
+    ['a full table', { sessions: 950 }, 'bad', /95 % full/],
+    ['refused sessions', { refused: 7 }, 'warn', /7 sessions were refused/],
+    ['a bad entry', { sync: fakeStatus().sync }, 'bad', /entry of backend web-3 is wrong/],
+    ['generic mode', { interfaces: [{ name: 'eth0', mode: 'generic' }] }, 'warn', /generic XDP/],
+    ['an interface that is gone', { interfaces: [{ name: 'eth0', mode: 'missing' }] }, 'bad', /eth0 is missing/],
+    ['no key', { keys: [] }, 'bad', /no key/],
+    ['a key near its end', { keys: [{ id: 7, name: 'edge', notAfterMs: nowMs + 86_400_000 }] }, 'warn', /ends in 1 d/],
+    ['the first load', { ready: false }, 'warn', /first load isn’t finished/],
+  ])('%s', (_, change, level, text) => {
+    expect(told(change)[0]).toMatchObject({
+      level,
+      text: expect.stringMatching(text),
+      remedy: expect.stringMatching(/\S/),
+    });
+  });
+
+  test('the worst comes first', () => {
+    const levels = told({ ready: false, keys: [], refused: 1 }).map(({ level }: { level: string }) => level);
+    expect(levels).toEqual(['bad', 'warn', 'warn']);
+  });
+});
+
+test('figures for people', () => {
+  expect([0, 0.4, 950, 9_994, 12_345, 4_560_000, null].map(compact)).toEqual([
+    '0',
+    '0.4',
+    '950',
+    '9,994',
+    '12.3k',
+    '4.6M',
+    '–',
+  ]);
+  expect([0, 0.0001, 0.5, 0.9999, 1].map(percent)).toEqual(['0 %', '< 0.1 %', '50 %', '> 99.9 %', '100 %']);
+  expect([20, 1_500, 65_000, 93_600_000].map(duration)).toEqual(['20 ms', '1.5 s', '1 min 5 s', '1 d 2 h']);
+  expect([640, 1_234, 3e6].map(nanoseconds)).toEqual(['640 ns', '1.2 µs', '3 ms']);
+});
