@@ -89,6 +89,7 @@ facts          not read yet
 keys           7 edge
 last failure   808 d 13 h ago: connect ECONNREFUSED
 problems       feed-op 1, since the start
+latency        FOUND 640 ns (99 %: 1,048,576 ns)
 packets
   DROP_TAG      2
   REPLY_FOUND  42`,
@@ -156,6 +157,7 @@ backends       NONE KNOWN: no session is found
 denied         3 sessions; 1 WRONG and left out
 facts          not read yet
 keys           none: nobody can ask
+latency        FOUND 640 ns (99 %: 1,048,576 ns)
 packets  none yet`);
   });
 });
