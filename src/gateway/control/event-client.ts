@@ -1,16 +1,15 @@
 /**
- * The command line's side of the control API's event streams (HTML Living Standard, section 9.2, as far as the daemon uses
- * it): events as they come, until the caller has had enough. Imported by commands.
+ * The command line's side of the control API's event streams: events as they come, until the caller has had enough. Imported by
+ * commands and ../top/event-reader.ts.
  */
 import { type IncomingMessage, request } from 'node:http';
 import { failure, GatewayError } from '../errors.ts';
 import { explained, refusal } from './client.ts';
+import { EventParser } from './event-parser.ts';
 import { ANSWER_MAX_BYTES } from './limits.ts';
 
 /** Of the daemon, without a word. It says something every 15 s. */
 const SILENCE_MAX_MS = 60_000;
-/** Of an event; the daemon's have less than 20 KiB. */
-const EVENT_MAX_CHARACTERS = 1 << 20;
 
 /**
  * @param path with its query
@@ -31,9 +30,10 @@ export async function followDaemon(
     const response = await begin(socket, path, signal);
     if (response.statusCode !== 200) throw refusal(socket, response.statusCode ?? 0, await textOf(response));
     opened();
-    await read(response, (type, data) => {
+    const parser = new EventParser((type, data) => {
       if (!signal.aborted) take(type, JSON.parse(data));
     });
+    for await (const text of response.setEncoding('utf8') as AsyncIterable<string>) parser.push(text);
     if (!signal.aborted) throw new Error('the stream has ended: the daemon was stopped, or found this reader too slow');
   } catch (error) {
     if (signal.aborted) return;
@@ -58,18 +58,4 @@ async function textOf(response: IncomingMessage): Promise<string> {
     if (text.length > ANSWER_MAX_BYTES) break;
   }
   return text;
-}
-
-async function read(response: IncomingMessage, take: (type: string, data: string) => void): Promise<void> {
-  let rest = '';
-  for await (const chunk of response.setEncoding('utf8') as AsyncIterable<string>) {
-    const parts = (rest + chunk).split('\n\n');
-    rest = parts.pop() ?? '';
-    if (rest.length > EVENT_MAX_CHARACTERS) throw new Error(`an event is longer than ${EVENT_MAX_CHARACTERS}`);
-    for (const part of parts) {
-      const [, type, data] = /^event: (.*)\ndata: (.*)$/.exec(part) ?? [];
-      // All else is a comment: a sign of life.
-      if (type !== undefined && data !== undefined) take(type, data);
-    }
-  }
 }

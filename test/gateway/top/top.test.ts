@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { figuresJson } from '../../../src/gateway/commands/top.ts';
 import type { BackendView } from '../../../src/gateway/ports.ts';
-import { EventParser, eventText, type SeenEvent } from '../../../src/gateway/top/event-reader.ts';
+import { eventText, type SeenEvent } from '../../../src/gateway/top/event-reader.ts';
 import { ratesBetween, type Sample, type SeenStatus } from '../../../src/gateway/top/figures.ts';
 import { columnsOf, cut, lineText } from '../../../src/gateway/top/line.ts';
 import { divided, type Look, render, renderWhole, sortedBackends } from '../../../src/gateway/top/render.ts';
@@ -277,25 +277,6 @@ describe('the picture', () => {
 });
 
 describe('events', () => {
-  test('are read however the stream is cut, and nonsense is skipped', () => {
-    const text =
-      ': hello\n\nevent: state\ndata: {"state":"following","ready":true}\n\nevent: x\ndata: {\n\nevent: denied\ndata: {"changes":2}\n\n';
-    for (let size = 1; size <= text.length; size += 7) {
-      const seen: SeenEvent[] = [];
-      const parser = new EventParser((event) => seen.push(event));
-      for (let at = 0; at < text.length; at += size) expect(parser.push(text.slice(at, at + size))).toBe(true);
-      expect(seen).toEqual([
-        { type: 'state', state: 'following', ready: true },
-        { type: 'denied', changes: 2 },
-      ]);
-    }
-  });
-
-  test('without an end are not kept', () => {
-    const parser = new EventParser(() => undefined);
-    expect(parser.push('x'.repeat(70_000))).toBe(false);
-  });
-
   test('in words', () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f'];
     expect(eventText({ type: 'backends', names, others: 3 })).toBe('backends changed: a, b, c, d, e and 4 more');
