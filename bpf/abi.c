@@ -38,6 +38,7 @@ struct abi {
 	struct ring_slot ring_slot;
 	struct session_key session_key;
 	struct session session;
+	struct session_copies session_copies;
 	struct denied denied;
 	struct fact fact;
 	struct under_way under_way;

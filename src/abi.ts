@@ -1,7 +1,7 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = '3f46ab38c1cb';
+export const ABI_HASH = '9c19e1793274';
 
 /** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
 export const SHARED_HASH = 'd7ad894d8456';
@@ -792,6 +792,28 @@ export function writeSession(view: DataView, at: number, value: Session): void {
   view.setUint16(at + 20, value.backendId, true);
   view.setUint16(at + 22, value.flags, true);
   view.setBigUint64(at + 24, value.check, true);
+}
+
+/** struct session_copies, 64 bytes */
+export interface SessionCopies {
+  ways: Session[];
+}
+
+export const sessionCopiesLayout = {
+  size: 64,
+  offset: {
+    ways: 0,
+  },
+} as const;
+
+export function readSessionCopies(view: DataView, at = 0): SessionCopies {
+  return {
+    ways: Array.from({ length: 2 }, (_, i) => readSession(view, at + 32 * i)),
+  };
+}
+
+export function writeSessionCopies(view: DataView, at: number, value: SessionCopies): void {
+  for (let i = 0; i < 2; i++) writeSession(view, at + 32 * i, value.ways[i] as Session);
 }
 
 /** struct denied, 24 bytes */
