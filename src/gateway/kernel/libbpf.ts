@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
 import koffi from 'koffi';
+import { withSignalsBlocked } from './libc.ts';
 
 /** A pointer to something of libbpf's; koffi holds pointers as bigints. */
 export type Pointer = bigint;
@@ -49,7 +50,12 @@ const c = {
 // libbpf's own words would go to stderr past the log; the verifier's are kept in the log buffer below.
 c.setPrint(null);
 
-const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+/** Of two names for one number the first, which is the usual one: EAGAIN, not EWOULDBLOCK. */
+const ERRNO_NAMES = new Map(
+  Object.entries(constants.errno)
+    .map(([name, number]) => [number, name] as const)
+    .toReversed(),
+);
 
 export class BpfError extends Error {
   override readonly name = 'BpfError';
@@ -127,7 +133,7 @@ export class BpfObject {
   load(explain: string): void {
     const log = Buffer.alloc(VERIFIER_LOG_BYTES);
     checked('keep the verifier log', c.programSetLogBuffer(this.#program(explain), log, log.length) as number);
-    const result = c.objectLoad(this.#object) as number;
+    const result = withSignalsBlocked(() => c.objectLoad(this.#object) as number);
     if (result < 0) {
       const text = log.toString('latin1', 0, Math.max(0, log.indexOf(0)));
       throw new BpfError(

@@ -20,6 +20,7 @@ const c = {
   send: lib.func('long send(int socket, void *bytes, size_t size, int flags)'),
   sendto: lib.func('long sendto(int socket, void *bytes, size_t size, int flags, void *address, uint32_t addressSize)'),
   recv: lib.func('long recv(int socket, void *bytes, size_t size, int flags)'),
+  pthreadSigmask: lib.func('int pthread_sigmask(int how, void *set, void *old)'),
   adjtimex: lib.func('int adjtimex(void *timex)'),
   sysconf: lib.func('long sysconf(int name)'),
   clockGetres: lib.func('int clock_getres(int clock, void *resolution)'),
@@ -75,6 +76,23 @@ export function programsEnded(): Promise<boolean> {
       resolve(!error && Number(result) === 0),
     );
   });
+}
+
+/**
+ * Calls `work` with all signals to this thread held back: they come when it is done. For system calls that give up with EAGAIN wherever a
+ * signal waits, as the verifier does: one that comes every millisecond, as a profiler's, would have it never come to an end.
+ */
+export function withSignalsBlocked<T>(work: () => T): T {
+  const SIG_BLOCK = 0;
+  const SIG_SETMASK = 2;
+  const SIGSET_BYTES = 128;
+  const before = Buffer.alloc(SIGSET_BYTES);
+  c.pthreadSigmask(SIG_BLOCK, Buffer.alloc(SIGSET_BYTES, 0xff), before);
+  try {
+    return work();
+  } finally {
+    c.pthreadSigmask(SIG_SETMASK, before, null);
+  }
 }
 
 /** From now on this process maps nothing in pages of 2 MB. @returns false where the kernel doesn't know of that */
