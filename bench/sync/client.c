@@ -1,20 +1,23 @@
 /*
  * What the sync is compared with, and measured by: a client in C that does nothing with what it reads.
  *
- *   client SOCKET pages SHA1 FEED PATTERN COUNT BYTES FORM FIELD MAX   all sessions, by the gateway's page script
- *   client SOCKET plain PATTERN COUNT FIELD                            all sessions, by SCAN and pipelined HGET and
- * PEXPIRETIME client SOCKET visible MAP HASHES PREFIX FEED RATE                  one write after the other, until the
- * kernel has it client SOCKET burst MAP HASH SHA1 FEED ENTRIES SESSIONS LAST       entries by a script, until the
- * kernel has the last one
+ *   pages SHA1 FEED PATTERN COUNT BYTES FORM FIELD MAX: all sessions, by the gateway's page script
+ *   plain PATTERN COUNT FIELD: all sessions, by SCAN and pipelined HGET and PEXPIRETIME
+ *   visible OBJECT CHANGES DAEMON HASHES PREFIX FEED RATE: one write after the other, until the kernel has it
+ *   follow CPU HASHES PREFIX FEED RATE: the same, brought into a map of its own by a follower in C on that CPU
+ *   burst MAP HASH SHA1 FEED ENTRIES SESSIONS LAST: entries by a script, until the kernel has the last one
  *
- * `pages` and `plain`, in which the next request is under way while a reply is read, print the number of sessions and
- * the seconds; `visible` prints p50, p99, p99.9 and the maximum in microseconds; `burst` the seconds from the script's
- * end.
+ * Each comes after the path of Redis's socket. `pages` and `plain`, in which the next request is under way while a
+ * reply is read, print the number of sessions and the seconds; `visible` and `follow` p50, p99, p99.9 and the maximum
+ * in microseconds; `burst` the seconds from the script's end.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,7 +25,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,12 +41,17 @@ static void fail(const char *what)
 	exit(1);
 }
 
-static double now(void)
+static uint64_t now_ns(void)
 {
 	struct timespec time;
 
 	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static double now(void)
+{
+	return (double)now_ns() / 1e9;
 }
 
 static void fill(void)
@@ -232,19 +239,11 @@ static long plain(char **argv)
 	return sessions;
 }
 
-static int map_open(const char *path)
-{
-	union bpf_attr attr = { .pathname = (uint64_t)path };
-
-	return (int)syscall(SYS_bpf, BPF_OBJ_GET, &attr, sizeof(attr));
-}
-
 static int map_has(int map, const unsigned char *key)
 {
 	static unsigned char value[4096];
-	union bpf_attr attr = { .map_fd = (uint32_t)map, .key = (uint64_t)key, .value = (uint64_t)value };
 
-	return syscall(SYS_bpf, BPF_MAP_LOOKUP_ELEM, &attr, sizeof(attr)) == 0;
+	return bpf_map_lookup_elem(map, key, value) == 0;
 }
 
 static int ascending(const void *a, const void *b)
@@ -261,52 +260,162 @@ static void discard_replies(void)
 		;
 }
 
-static void visible(char **argv)
+static unsigned char hashes[16 * WRITES_MAX];
+
+static long read_hashes(const char *path)
 {
-	static unsigned char hashes[16 * WRITES_MAX];
-	static double sent[WRITES_MAX], took[WRITES_MAX];
-	const struct timespec pause = { .tv_nsec = 10000 };
-	int map = map_open(argv[0]), file = open(argv[1], O_RDONLY);
-	long writes, written = 0, seen = 0;
-	double rate = atof(argv[4]), started, waited;
+	int file = open(path, O_RDONLY);
+	long count = file < 0 ? 0 : read(file, hashes, sizeof(hashes)) / 16;
 
-	if (map < 0 || file < 0)
-		fail("open the map or the hashes");
-	writes = read(file, hashes, sizeof(hashes)) / 16;
-	if (writes < 1)
+	if (count < 1)
 		fail("read the hashes");
-	prctl(PR_SET_TIMERSLACK, 1);
-	started = waited = now();
-	while (seen < writes) {
-		char key[KEY_MAX], sid[KEY_MAX / 2];
-		double time = now();
+	return count;
+}
 
-		for (; written < writes && time >= started + (double)written / rate; written++) {
-			sprintf(sid, "%s%ld", argv[2], written);
-			sprintf(key, "sess:%s", sid);
-			command(8, "FCALL", "session_set", "2", key, argv[3], sid, "web-1", "3600000");
-			flush();
-			sent[written] = now();
-		}
-		for (; seen < written && map_has(map, hashes + 16 * seen); seen++)
-			took[seen] = 1e6 * (now() - sent[seen]);
-		if (seen == written)
-			waited = time;
-		if (time - waited > 30)
-			fail("a write that becomes visible");
+/*
+ * From now on the changes that a daemon makes are stamped: returns the map that has cookie hash -> CLOCK_MONOTONIC, ns.
+ * argv: OBJECT CHANGES DAEMON
+ */
+static int stamps_of(char **argv)
+{
+	struct bpf_object *object = bpf_object__open_file(argv[0], NULL);
+	struct bpf_program *program = object ? bpf_object__find_program_by_name(object, "stamp") : NULL;
+	struct bpf_map *changes = object ? bpf_object__find_map_by_name(object, "changes") : NULL;
+	struct bpf_map *constants = object ? bpf_object__find_map_by_name(object, ".rodata") : NULL;
+	uint32_t daemon = (uint32_t)atol(argv[2]);
+
+	/* Its only constant is the daemon. */
+	if (!program || !changes || !constants || bpf_map__reuse_fd(changes, bpf_obj_get(argv[1])) < 0 ||
+	    bpf_map__set_initial_value(constants, &daemon, sizeof(daemon)) < 0 || bpf_object__load(object) < 0 ||
+	    !bpf_program__attach(program))
+		fail("stamp the daemon's changes");
+	return bpf_object__find_map_fd_by_name(object, "stamps");
+}
+
+static uint64_t stamp_of(int stamps, long write)
+{
+	uint64_t stamp = 0;
+
+	return bpf_map_lookup_elem(stamps, hashes + 16 * write, &stamp) == 0 ? stamp : 0;
+}
+
+/* Nobody waits for a write before the next one is due, or looks whether it is there. argv: HASHES PREFIX FEED RATE */
+static void visible(int stamps, char **argv)
+{
+	static double took[WRITES_MAX];
+	static uint64_t sent[WRITES_MAX];
+	long writes = read_hashes(argv[0]);
+	double started = now(), rate = atof(argv[3]);
+
+	prctl(PR_SET_TIMERSLACK, 1);
+	for (long written = 0; written < writes; written++) {
+		char key[KEY_MAX], sid[KEY_MAX / 2];
+		double due = started + (double)written / rate;
+		struct timespec wake = { .tv_sec = (time_t)due, .tv_nsec = (long)((due - (double)(time_t)due) * 1e9) };
+
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL);
+		sprintf(sid, "%s%ld", argv[1], written);
+		sprintf(key, "sess:%s", sid);
+		command(8, "FCALL", "session_set", "2", key, argv[2], sid, "web-1", "3600000");
+		sent[written] = now_ns();
+		flush();
 		discard_replies();
-		nanosleep(&pause, NULL);
+	}
+	for (double written = now(); !stamp_of(stamps, writes - 1); usleep(1000)) {
+		if (now() - written > 30)
+			fail("a write that becomes visible");
+	}
+	for (long i = 0; i < writes; i++) {
+		uint64_t stamp = stamp_of(stamps, i);
+
+		if (stamp < sent[i])
+			fail("a stamp for each write, after it");
+		took[i] = (double)(stamp - sent[i]) / 1e3;
 	}
 	qsort(took, (size_t)writes, sizeof(*took), ascending);
 	printf("%.0f %.0f %.0f %.0f\n", took[writes / 2], took[writes * 99 / 100], took[writes * 999 / 1000],
 	       took[writes - 1]);
 }
 
+static void stamp(int stamps, long write)
+{
+	uint64_t time = 0;
+
+	/* The update is the change that is measured: only the time after it can be kept, by a second one. */
+	bpf_map_update_elem(stamps, hashes + 16 * write, &time, BPF_ANY);
+	time = now_ns();
+	bpf_map_update_elem(stamps, hashes + 16 * write, &time, BPF_ANY);
+}
+
+/* Follows the feed as the daemon does, without a check or an answer to anything: what remains is the machine's time. */
+static void follow_feed(int stamps, const char *prefix, const char *feed)
+{
+	char id[64] = "0-0", name[KEY_MAX], value[KEY_MAX];
+
+	for (;;) {
+		command(8, "XREAD", "COUNT", "2000", "BLOCK", "60000", "STREAMS", feed, id);
+		flush();
+		if (array() < 0)
+			return;
+		array();
+		bulk(NULL, 0);
+		for (long entries = array(); entries > 0; entries--) {
+			array();
+			bulk(id, sizeof(id));
+			for (long fields = array() / 2; fields > 0; fields--) {
+				bulk(name, sizeof(name));
+				bulk(value, sizeof(value));
+				if (strcmp(name, "sid") == 0 && strncmp(value, prefix, strlen(prefix)) == 0)
+					stamp(stamps, atol(value + strlen(prefix)));
+			}
+		}
+	}
+}
+
+static void connect_to(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		fail("the socket's path");
+	strcpy(address.sun_path, path);
+	server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (server < 0 || connect(server, (struct sockaddr *)&address, sizeof(address)) < 0)
+		fail("connect");
+}
+
+/* argv: CPU HASHES PREFIX FEED RATE */
+static void follow(const char *path, char **argv)
+{
+	int map = bpf_map_create(BPF_MAP_TYPE_HASH, NULL, 16, 8, WRITES_MAX, NULL);
+	cpu_set_t cpus;
+	pid_t child;
+
+	if (map < 0)
+		fail("make a map");
+	read_hashes(argv[1]);
+	child = fork();
+	if (child < 0)
+		fail("fork");
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		CPU_ZERO(&cpus);
+		CPU_SET(atoi(argv[0]), &cpus);
+		if (sched_setaffinity(0, sizeof(cpus), &cpus) < 0)
+			fail("take a CPU");
+		connect_to(path);
+		follow_feed(map, argv[2], argv[3]);
+		_exit(1);
+	}
+	visible(map, argv + 1);
+	kill(child, SIGKILL);
+}
+
 static void burst(char **argv)
 {
-	const struct timespec pause = { .tv_nsec = 500000 };
+	const struct timespec pause = { .tv_nsec = 200000 };
 	unsigned char hash[16];
-	int map = map_open(argv[0]), file = open(argv[1], O_RDONLY);
+	int map = bpf_obj_get(argv[0]), file = open(argv[1], O_RDONLY);
 
 	if (map < 0 || file < 0 || read(file, hash, sizeof(hash)) != sizeof(hash))
 		fail("open the map or the hash");
@@ -325,22 +434,24 @@ static void burst(char **argv)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-	if (argc < 6 || strlen(argv[1]) >= sizeof(address.sun_path))
+	if (argc < 6)
 		fail("arguments");
-	strcpy(address.sun_path, argv[1]);
-	server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (server < 0 || connect(server, (struct sockaddr *)&address, sizeof(address)) < 0)
-		fail("connect");
+	const char *path = argv[1], *what = argv[2];
+	char **args = argv + 3;
+
+	connect_to(path);
 	double started = now();
 
-	if (strcmp(argv[2], "visible") == 0 || strcmp(argv[2], "burst") == 0) {
-		(strcmp(argv[2], "visible") == 0 ? visible : burst)(argv + 3);
-		return 0;
-	}
-	long sessions = strcmp(argv[2], "pages") == 0 ? pages(argv + 3) : plain(argv + 3);
+	if (strcmp(what, "visible") == 0) {
+		visible(stamps_of(args), args + 3);
+	} else if (strcmp(what, "follow") == 0) {
+		follow(path, args);
+	} else if (strcmp(what, "burst") == 0) {
+		burst(args);
+	} else {
+		long sessions = strcmp(what, "pages") == 0 ? pages(args) : plain(args);
 
-	printf("%ld %f\n", sessions, now() - started);
+		printf("%ld %f\n", sessions, now() - started);
+	}
 	return 0;
 }

@@ -44,6 +44,7 @@ const WAIT_MS = 1_200_000;
 const FILL_STEP = 5_000;
 const [REDIS_CPU, DAEMON_CPU] = [0, Math.min(1, availableParallelism() - 1)];
 const OWN = fileURLToPath(new URL('../../bin/gateway', import.meta.url));
+const STAMPS = fileURLToPath(new URL('../../build/stamps.bpf.o', import.meta.url));
 const CLIENT = fileURLToPath(new URL('../../build/sync-client', import.meta.url));
 
 /** Writes sessions ARGV[1] to ARGV[2] as an application would, without the feed. */
@@ -98,6 +99,7 @@ async function readByClients(redis: Redis): Promise<void> {
   note('read by a C client, page script: sessions/s', byPage / pageSeconds);
   const [plainly = 0, plainSeconds = 1] = await client(['plain', 'sess:*', String(pageSize), 'backend']);
   note('read by a C client, HGET and PEXPIRETIME pipelined: sessions/s', plainly / plainSeconds);
+  await writes('by a follower in C: ', ['follow', String(DAEMON_CPU)], redis);
 }
 
 interface Contender {
@@ -132,18 +134,18 @@ async function turn({ name, command }: Contender, redis: Redis): Promise<void> {
   // The first one makes Node.js compile what is then measured.
   await burst(`${name}(first) `, redis, pid);
   await burst(name, redis, pid);
-  await writes(name, redis);
+  await writes(name, ['visible', STAMPS, pinnedMap('changes'), String(pid)], redis);
   note(`${name}resident, MB`, megabytes(pid, 'VmRSS'));
   note(`${name}the most that was ever resident, MB`, megabytes(pid, 'VmHWM'));
   await stage.stopGateway();
   detachAll(stage.pins);
 }
 
-/** The map of sessions, as it is pinned. */
-function sessionsMap(): string {
-  const paths = fs.readdirSync(stage.pins).map((directory) => join(stage.pins, directory, 'sessions'));
+/** The path of one of the gateway's maps. */
+function pinnedMap(name: string): string {
+  const paths = fs.readdirSync(stage.pins).map((directory) => join(stage.pins, directory, name));
   const map = paths.find((path) => fs.existsSync(path));
-  if (map === undefined) throw new Error(`no map "sessions" below ${stage.pins}`);
+  if (map === undefined) throw new Error(`no map "${name}" below ${stage.pins}`);
   return map;
 }
 
@@ -158,7 +160,7 @@ async function burst(name: string, redis: Redis, pid: number): Promise<void> {
   const sha1 = String(await redis.script('LOAD', BURST));
   const last = `burst-${turns++}`;
   const startedMs = processorMs(pid);
-  const args = [sessionsMap(), hashesOf([last]), sha1, FEED, String(ENTRIES), String(SESSIONS), last];
+  const args = [pinnedMap('sessions'), hashesOf([last]), sha1, FEED, String(ENTRIES), String(SESSIONS), last];
   const [seconds = Number.NaN] = await client(['burst', ...args], true);
   note(`${name}feed: entries/s`, ENTRIES / seconds);
   note(`${name}feed: ns of the daemon's CPU an entry`, (1e6 * (processorMs(pid) - startedMs)) / ENTRIES);
@@ -166,11 +168,12 @@ async function burst(name: string, redis: Redis, pid: number): Promise<void> {
   await redis.xtrim(FEED, 'MAXLEN', 1000);
 }
 
-async function writes(name: string, redis: Redis): Promise<void> {
+/** @param job of the client: who follows the feed */
+async function writes(name: string, job: readonly string[], redis: Redis): Promise<void> {
   const prefix = `visible-${turns++}-`;
   const ids = Array.from({ length: WRITES }, (_, i) => `${prefix}${i}`);
   const rate = String(WRITES_PER_SECOND);
-  const took = await client(['visible', sessionsMap(), hashesOf(ids), prefix, FEED, rate], true);
+  const took = await client([...job, hashesOf(ids), prefix, FEED, rate], true);
   ['p50', 'p99', 'p99.9', 'max'].forEach((what, i) => {
     note(`${name}write to visible, ${WRITES_PER_SECOND}/s: ${what}, us`, took[i] ?? Number.NaN);
   });
