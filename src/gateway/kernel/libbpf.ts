@@ -50,12 +50,9 @@ const c = {
 // libbpf's own words would go to stderr past the log; the verifier's are kept in the log buffer below.
 c.setPrint(null);
 
-/** Of two names for one number the first, which is the usual one: EAGAIN, not EWOULDBLOCK. */
-const ERRNO_NAMES = new Map(
-  Object.entries(constants.errno)
-    .map(([name, number]) => [number, name] as const)
-    .toReversed(),
-);
+const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+// It has the same number as EWOULDBLOCK, and is the name that the kernel knows.
+ERRNO_NAMES.set(constants.errno.EAGAIN, 'EAGAIN');
 
 export class BpfError extends Error {
   override readonly name = 'BpfError';
