@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IN_BYTES = 1 << 18, OUT_BYTES = 1 << 21, KEYS_MAX = 1 << 14, KEY_MAX = 1100, WRITES_MAX = 1 << 20 };
+enum { IN_BYTES = 1 << 18, OUT_BYTES = 1 << 21, KEYS_MAX = 1 << 14, KEY_MAX = 1100, ID_MAX = 64, WRITES_MAX = 1 << 20 };
 
 static int server;
 static char in[IN_BYTES], out[OUT_BYTES];
@@ -347,10 +347,23 @@ static void stamp(int stamps, long write)
 	bpf_map_update_elem(stamps, hashes + 16 * write, &time, BPF_ANY);
 }
 
-/* Follows the feed as the daemon does, without a check or an answer to anything: what remains is the machine's time. */
-static void follow_feed(int stamps, const char *prefix, const char *feed)
+/* The feed's newest entry, or what is before any. */
+static void newest_entry(const char *feed, char *id)
 {
-	char id[64] = "0-0", name[KEY_MAX], value[KEY_MAX];
+	strcpy(id, "0-0");
+	command(6, "XREVRANGE", feed, "+", "-", "COUNT", "1");
+	flush();
+	if (array() == 1) {
+		array();
+		bulk(id, ID_MAX);
+		skip();
+	}
+}
+
+/* Follows the feed as the daemon does, without a check or an answer to anything: what remains is the machine's time. */
+static void follow_feed(int stamps, const char *prefix, const char *feed, char *id)
+{
+	char name[KEY_MAX], value[KEY_MAX];
 
 	for (;;) {
 		command(8, "XREAD", "COUNT", "2000", "BLOCK", "60000", "STREAMS", feed, id);
@@ -361,7 +374,7 @@ static void follow_feed(int stamps, const char *prefix, const char *feed)
 		bulk(NULL, 0);
 		for (long entries = array(); entries > 0; entries--) {
 			array();
-			bulk(id, sizeof(id));
+			bulk(id, ID_MAX);
 			for (long fields = array() / 2; fields > 0; fields--) {
 				bulk(name, sizeof(name));
 				bulk(value, sizeof(value));
@@ -388,12 +401,14 @@ static void connect_to(const char *path)
 static void follow(const char *path, char **argv)
 {
 	int map = bpf_map_create(BPF_MAP_TYPE_HASH, NULL, 16, 8, WRITES_MAX, NULL);
+	char id[ID_MAX];
 	cpu_set_t cpus;
 	pid_t child;
 
 	if (map < 0)
 		fail("make a map");
 	read_hashes(argv[1]);
+	newest_entry(argv[3], id);
 	child = fork();
 	if (child < 0)
 		fail("fork");
@@ -404,7 +419,7 @@ static void follow(const char *path, char **argv)
 		if (sched_setaffinity(0, sizeof(cpus), &cpus) < 0)
 			fail("take a CPU");
 		connect_to(path);
-		follow_feed(map, argv[2], argv[3]);
+		follow_feed(map, argv[2], argv[3], id);
 		_exit(1);
 	}
 	visible(map, argv + 1);

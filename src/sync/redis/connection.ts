@@ -110,11 +110,27 @@ export class Connection {
    * @param read what it returns may refer to the reply, which is good until the reply after the next one that is read so
    * @throws as `call`; a SyncError that `read` throws, and REDIS_REPLY where it throws anything else
    */
-  async read<T>(read: (reply: Reply) => T, ...command: readonly Argument[]): Promise<T> {
+  read<T>(read: (reply: Reply) => T, ...command: readonly Argument[]): Promise<T> {
+    return this.#read(read, command, null);
+  }
+
+  /**
+   * The same, for a command that can be followed by another as soon as its reply begins.
+   * @param begun is called with the reply's first bytes, before it is read; may send, and not throw
+   */
+  readBegun<T>(begun: (first: Buffer) => void, read: (reply: Reply) => T, ...command: readonly Argument[]): Promise<T> {
+    return this.#read(read, command, begun);
+  }
+
+  async #read<T>(
+    read: (reply: Reply) => T,
+    command: readonly Argument[],
+    begun: ((first: Buffer) => void) | null,
+  ): Promise<T> {
     if (this.#channel === null) throw new TypeError('read: found a connection that is read by ioredis');
     const name = String(command[0]);
     try {
-      return await this.#channel.send(command, reading(name, read), true);
+      return await this.#channel.send(command, reading(name, read), true, begun);
     } catch (error) {
       throw this.#explain(name, error);
     }

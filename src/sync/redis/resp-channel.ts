@@ -15,6 +15,7 @@ interface Pending {
   /** Called once, with the reply or why there is none. */
   readonly settle: (reply: Reply | null, error: unknown) => void;
   readonly keep: boolean;
+  readonly begun: ((first: Buffer) => void) | null;
 }
 
 export class RespChannel {
@@ -22,6 +23,8 @@ export class RespChannel {
   readonly #pending: Pending[] = [];
   #scanner = new RespScanner();
   #other = new RespScanner();
+  /** Something has come of the reply that is the next one. */
+  #begun = false;
   #failure: unknown = null;
 
   constructor(stream: Writable) {
@@ -32,9 +35,15 @@ export class RespChannel {
    * @param args the command's name is the first
    * @param read is called with the reply as soon as it is there
    * @param keep what `read` returns refers to the reply
+   * @param begun is called before that with the first bytes of the reply, and whatever follows them; may send, and not throw
    * @throws ReplyError where Redis answered with an error; what `read` throws; what `fail` was called with
    */
-  send<T>(args: readonly (string | Buffer | number)[], read: (reply: Reply) => T, keep: boolean): Promise<T> {
+  send<T>(
+    args: readonly (string | Buffer | number)[],
+    read: (reply: Reply) => T,
+    keep: boolean,
+    begun: ((first: Buffer) => void) | null = null,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== null) {
         reject(this.#failure);
@@ -51,7 +60,7 @@ export class RespChannel {
           reject(failure);
         }
       };
-      this.#pending.push({ settle, keep });
+      this.#pending.push({ settle, keep, begun });
       this.#stream.write(encodeCommand(args), 'utf8');
     });
   }
@@ -62,9 +71,12 @@ export class RespChannel {
     while (rest.length > 0) {
       const [first] = this.#pending;
       if (first === undefined) throw new SyncError('REDIS_REPLY', 'Redis answered what it was not asked');
+      if (!this.#begun) first.begun?.(rest);
+      this.#begun = true;
       const taken = this.#scanner.push(rest);
       if (taken < 0) return;
       rest = rest.subarray(taken);
+      this.#begun = false;
       this.#pending.shift();
       const reply = new Reply(this.#scanner.store);
       const error = reply.error(0);

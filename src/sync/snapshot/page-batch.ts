@@ -13,6 +13,8 @@ import { isEnd } from './record-ends.ts';
 /** The list, the cursor and the id come first. */
 const FIRST = 3;
 const RECORD = 3;
+/** The list's length, the cursor's and the cursor, each of which is a number of 64 bits at most. */
+const FRONT_BYTES = 80;
 
 export class PageBatch {
   readonly #reply: Reply;
@@ -56,6 +58,11 @@ export class PageBatch {
   ends(record: number): number {
     return this.#reply.integer(FIRST + RECORD * record + 2);
   }
+}
+
+/** The next page's cursor, where the first bytes of a page have all of it; null where they don't, and of what is no page. */
+export function cursorAtFront(first: Buffer): string | null {
+  return /^\*\d+\r\n\$\d+\r\n(\d+)\r\n/.exec(first.toString('latin1', 0, FRONT_BYTES))?.[1] ?? null;
 }
 
 function noPage(): SyncError {

@@ -7,7 +7,7 @@ import { PAGE_MAX_BYTES } from '../limits.ts';
 import type { Argument, Connection } from '../redis/connection.ts';
 import { evaluateBy, PAGE_SCRIPT } from '../redis/scripts.ts';
 import type { Runtime } from '../runtime.ts';
-import { PageBatch } from './page-batch.ts';
+import { cursorAtFront, PageBatch } from './page-batch.ts';
 import type { PageChanges, PagesUnderWay } from './page-changes.ts';
 import { type BackendSource, readArguments } from './session-forms.ts';
 
@@ -40,6 +40,8 @@ export class Pages {
   readonly #runtime: Runtime;
   readonly #underWay: PagesUnderWay;
   readonly #options: PagesOptions;
+  /** Pages that were asked for and are not there. */
+  #asked = 0;
 
   /** @param connection one whose replies are read in place */
   constructor(connection: Connection, runtime: Runtime, underWay: PagesUnderWay, options: PagesOptions) {
@@ -51,27 +53,36 @@ export class Pages {
 
   /**
    * Asks for the page at `cursor`. Its `changes` are kept up to date until `PagesUnderWay.end`, which is left to the
-   * caller once the promise is fulfilled.
+   * caller once the promise is fulfilled. Pages come in the order in which they were asked for.
+   * @param ahead called, where the reply's beginning tells it, with the next page's cursor before this page is read: a page that is asked
+   * for then has Redis at work meanwhile
    * @throws SyncError as `Connection.call`
    */
-  async ask(cursor: string): Promise<Page> {
+  async ask(cursor: string, ahead: (cursor: string) => void): Promise<Page> {
     const changes = this.#underWay.begin();
     const sentMs = this.#runtime.monotonicMs();
     const { feed, pageSize, deadlineMs } = this.#options;
+    const begun = (first: Buffer): void => {
+      const next = cursorAtFront(first);
+      if (next !== null) ahead(next);
+    };
+    this.#asked += 1;
     try {
       this.#connection.expectReplyWithin(deadlineMs);
       const args = pageArguments(this.#options, cursor, pageSize);
       const batch = await evaluateBy(
-        (...command) => this.#connection.read((reply) => new PageBatch(reply), ...command),
+        (...command) => this.#connection.readBegun(begun, (reply) => new PageBatch(reply), ...command),
         PAGE_SCRIPT,
         [feed],
         args,
       );
-      this.#connection.expectNothing();
       return { batch, changes, tookMs: this.#runtime.monotonicMs() - sentMs };
     } catch (error) {
       this.#underWay.end(changes);
       throw error;
+    } finally {
+      this.#asked -= 1;
+      if (this.#asked === 0) this.#connection.expectNothing();
     }
   }
 }

@@ -215,32 +215,44 @@ export class Resync {
     }
   }
 
-  /** Asks for the next page before this one is applied, but where it is paced. */
+  /** Asks for the next page as soon as its cursor is known, before this one is applied, but where it is paced. */
   async #readPages(snapshot: Snapshot, progress: ResyncProgress, signal: AbortSignal): Promise<void> {
     const paced = progress.reason === 'reconcile';
-    let asked: Promise<SnapshotPage> | null = snapshot.ask(CURSOR_START);
+    const asked: Promise<SnapshotPage>[] = [];
+    const ask = (cursor: string): void => {
+      const page = snapshot.ask(cursor, askAhead);
+      // Its failure is met when it is awaited, which is after the page before it is applied.
+      page.catch(() => undefined);
+      asked.push(page);
+    };
+    const askAhead = (cursor: string): void => {
+      if (!paced && !signal.aborted && cursor !== CURSOR_START) ask(cursor);
+    };
+    ask(CURSOR_START);
     try {
-      while (asked !== null) {
-        const page: SnapshotPage = await asked;
-        asked = null;
+      while (asked[0] !== undefined) {
+        const page = await asked[0];
+        asked.shift();
         if (signal.aborted) page.discard();
         signal.throwIfAborted();
         const more = page.cursor !== CURSOR_START;
-        if (more && !paced) asked = snapshot.ask(page.cursor);
+        if (more && !paced && asked.length === 0) ask(page.cursor);
         progress.sessions += page.apply();
         progress.pages += 1;
         this.#events.page();
         if (more && paced) {
           await sleep(this.#runtime, page.tookMs * (1 / this.#tuning.reconcileShare - 1), signal);
-          asked = snapshot.ask(page.cursor);
+          ask(page.cursor);
         }
       }
     } finally {
-      // One that was asked for ahead is of no use any more.
-      asked?.then(
-        (page) => page.discard(),
-        () => undefined,
-      );
+      // What was asked for ahead is of no use any more.
+      for (const page of asked) {
+        page.then(
+          (late) => late.discard(),
+          () => undefined,
+        );
+      }
     }
   }
 }

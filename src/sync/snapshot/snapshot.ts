@@ -16,9 +16,10 @@ export interface Snapshot {
   readTables(signal: AbortSignal): Promise<void>;
   /**
    * Asks for the page at `cursor`, `CURSOR_START` (pages.ts) for the first one.
+   * @param ahead may be called, with the next page's cursor, as soon as that is known: it may be asked for before this page is there
    * @throws SyncError
    */
-  ask(cursor: string): Promise<SnapshotPage>;
+  ask(cursor: string, ahead: (cursor: string) => void): Promise<SnapshotPage>;
   /**
    * Resolves once the table holds all that happened up to a moment after the last page.
    * @throws SyncError; the signal's reason

@@ -65,10 +65,10 @@ class StreamSnapshot implements Snapshot {
     await this.#parts.feed.readTables(signal);
   }
 
-  async ask(cursor: string): Promise<SnapshotPage> {
+  async ask(cursor: string, ahead: (cursor: string) => void): Promise<SnapshotPage> {
     const { feed, underWay } = this.#parts;
     const applied = feed.position?.last ?? ZERO_ID;
-    const page = await this.#pages.ask(cursor);
+    const page = await this.#pages.ask(cursor, ahead);
     const discard = (): void => underWay.end(page.changes);
     if (compareStreamIds(page.batch.id, applied) < 0) {
       discard();

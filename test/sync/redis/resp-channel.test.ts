@@ -72,3 +72,19 @@ it('fails what is under way and what comes after, once there are no replies any 
   await expect(before).rejects.toThrow('cut');
   await expect(channel.send(['B'], toValue, false)).rejects.toThrow('cut');
 });
+
+it('tells once when a reply begins, before it is read, however it is torn', async () => {
+  const { stream, channel } = setUp();
+  const events: string[] = [];
+  const begun = (first: Buffer): void => void events.push(`begun ${first.toString()}`);
+  const read = (reply: Reply): void => void events.push(`read ${reply.slice(0).toString()}`);
+  const both = [channel.send(['A'], read, true, begun), channel.send(['B'], read, true, begun)];
+  for (const piece of ['$', '3\r\nab', 'c\r\n$1\r\nd', '\r\n']) channel.receive(Buffer.from(piece));
+  await Promise.all(both);
+  expect(events).toEqual(['begun $', 'read abc', 'begun $1\r\nd', 'read d']);
+  stream.read();
+  const after = channel.send(['C'], toValue, false, () => void channel.send(['D'], toValue, false));
+  channel.receive(encodeReply('c'));
+  expect(await after).toEqual(Buffer.from('c'));
+  expect(stream.read().toString()).toBe('*1\r\n$1\r\nC\r\n*1\r\n$1\r\nD\r\n');
+});

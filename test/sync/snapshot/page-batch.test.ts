@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PageBatch } from '../../../src/sync/snapshot/page-batch.ts';
+import { cursorAtFront, PageBatch } from '../../../src/sync/snapshot/page-batch.ts';
 import { encodeReply, replyOf, type Value } from '../replies.ts';
 
 describe('a page', () => {
@@ -33,4 +33,19 @@ describe('a page', () => {
   ])('is refused where the script answered %s', (_, value) => {
     expect(() => new PageBatch(replyOf(encodeReply(value)))).toThrow(expect.objectContaining({ code: 'REDIS_REPLY' }));
   });
+});
+
+describe('the cursor at the front of a page', () => {
+  it('is that of the page, where the first bytes have all of it', () => {
+    const bytes = encodeReply(['18446744073709551615', '5-1', 'sess:a', 'web-1', -1]);
+    const needed = bytes.indexOf('$3') /* the id */;
+    for (let length = 0; length <= bytes.length; length++) {
+      expect(cursorAtFront(bytes.subarray(0, length))).toBe(length < needed ? null : '18446744073709551615');
+    }
+  });
+
+  it.each(['-NOSCRIPT no such script\r\n', '$2\r\n17\r\n', '*2\r\n$-1\r\n', '*2\r\n:17\r\n', '*2\r\n$1\r\nx\r\n'])(
+    'is none where Redis answered %j',
+    (text) => expect(cursorAtFront(Buffer.from(text))).toBeNull(),
+  );
 });

@@ -1,5 +1,5 @@
-/** How long a resync waits for the next one, on a clock that the test holds. */
-import { expect, it } from 'vitest';
+/** How long a resync waits for the next one, on a clock that the test holds, and in which order it asks for pages. */
+import { describe, expect, it } from 'vitest';
 import type { Runtime } from '../../../src/sync/runtime.ts';
 import { Resync } from '../../../src/sync/snapshot/resync.ts';
 import type { Snapshot } from '../../../src/sync/snapshot/snapshot.ts';
@@ -74,3 +74,59 @@ it.each(['backends', 'room'] as const)(
     expect(waitedMs).toBeLessThan(1.1 * factor * workedMs);
   },
 );
+
+describe('a page that is asked for ahead', () => {
+  /** Of three pages, each of which tells the next one's cursor before it is there. */
+  function setUp(fails: (cursor: string) => boolean) {
+    const log: string[] = [];
+    const next: Record<string, string> = { 0: 'a', a: 'b', b: '0' };
+    const snapshot: Snapshot = {
+      readTables: async () => undefined,
+      ask: async (cursor, ahead) => {
+        log.push(`ask ${cursor}`);
+        await new Promise(setImmediate);
+        const following = next[cursor] as string;
+        ahead(following);
+        if (fails(cursor)) throw new Error(`no page ${cursor}`);
+        const apply = (): number => log.push(`apply ${cursor}`);
+        return { cursor: following, tookMs: 1, apply, discard: () => log.push(`discard ${cursor}`) };
+      },
+      caughtUp: async () => undefined,
+      close: () => log.push('close'),
+    };
+    const stopping = new AbortController();
+    const resync = new Resync(
+      { reconcileEveryMs: 3_600_000 },
+      new SleptClock(),
+      DEFAULT_TUNING,
+      { open: async () => snapshot },
+      {
+        started: () => undefined,
+        begin: () => undefined,
+        page: () => undefined,
+        commit: () => {
+          log.push('commit');
+          stopping.abort();
+        },
+        failed: () => stopping.abort(),
+      },
+    );
+    return { log, resync, stopping };
+  }
+
+  it('is asked for before the one before it is applied, and once', async () => {
+    const { log, resync, stopping } = setUp(() => false);
+    resync.request('start');
+    await resync.run(stopping.signal);
+    const expected = ['ask 0', 'ask a', 'apply 0', 'ask b', 'apply a', 'apply b', 'commit', 'close'];
+    expect(log).toEqual(expected);
+  });
+
+  it('is discarded where the one before it fails', async () => {
+    const { log, resync, stopping } = setUp((cursor) => cursor === 'a');
+    resync.request('start');
+    await resync.run(stopping.signal);
+    await until('discarded', () => log.includes('discard b'));
+    expect(log).toEqual(['ask 0', 'ask a', 'apply 0', 'ask b', 'close', 'discard b']);
+  });
+});
