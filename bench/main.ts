@@ -13,6 +13,7 @@ const BENCHES: Record<string, string> = {
   haproxy: 'haproxy/haproxy.ts',
   lookups: 'lookups/lookups.ts',
   nginx: 'nginx/nginx.ts',
+  resync: 'resync/resync.ts',
   scale: 'scale.ts',
   sync: 'sync/sync.ts',
   watching: 'watching/watching.ts',
