@@ -195,7 +195,7 @@ async function measure(stage: Stage, redis: Redis, functions: Functions): Promis
 }
 
 const stage = new Stage({
-  name: 'scale',
+  name: `scale-${process.pid}`,
   capacity: Math.ceil(SESSIONS * 1.1),
   readyTimeoutMs: WAIT_MS,
 });

@@ -11,7 +11,7 @@ import { Agent, createServer, type IncomingMessage, type Server, ServerResponse 
 import type { Duplex } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { createProxyServer } from 'http-proxy-3';
-import { createLookupClient, type LookupClient, readKey } from 'session-gateway/client';
+import { cookieValue, createLookupClient, type LookupClient, readKey } from 'session-gateway/client';
 
 export interface SessionProxyOptions {
   /** Asked with every request; closed by who made it. */
@@ -88,7 +88,7 @@ export class SessionProxy {
 
   /** @returns the backend's URL; null for who is to be refused */
   async #targetOf(request: IncomingMessage): Promise<string | null> {
-    const result = await this.client.lookupCookie(cookieOf(request.headers.cookie, this.#cookie));
+    const result = await this.client.lookupCookie(cookieValue(request.headers.cookie, this.#cookie));
     if (result.status === 'DENIED') {
       this.counts.denied += 1;
       return null;
@@ -124,15 +124,6 @@ export class SessionProxy {
     await closed;
     this.#agent.destroy();
   }
-}
-
-/** The first cookie of this name, as browsers send the most specific one first (RFC 6265, section 5.4). */
-export function cookieOf(header: string | undefined, name: string): string | undefined {
-  for (const part of header?.split(';') ?? []) {
-    const at = part.indexOf('=');
-    if (at > 0 && part.slice(0, at).trim() === name) return part.slice(at + 1).trim();
-  }
-  return undefined;
 }
 
 async function main(): Promise<void> {

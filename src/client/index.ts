@@ -3,7 +3,7 @@
  * (docs/protocol.md). May be imported by anyone.
  *
  * ```js
- * import { createLookupClient, readKey } from 'session-gateway/client';
+ * import { cookieValue, createLookupClient, readKey } from 'session-gateway/client';
  *
  * const client = createLookupClient({
  *   servers: [{ host: '10.0.0.5' }, { host: '10.0.0.6' }],
@@ -11,7 +11,7 @@
  *   cookieTransform: 'express',
  * });
  *
- * const result = await client.lookupCookie(cookies['connect.sid']);
+ * const result = await client.lookupCookie(cookieValue(request.headers.cookie, 'connect.sid'));
  * if (result.status === 'DENIED') refuse();
  * else if (result.port !== null) forwardTo(result.address, result.port); // FOUND, or placed by NOT_FOUND
  * else balanceAsUsual(); // nothing known, no gateway answered, …
@@ -23,6 +23,7 @@ export { AuthError, KeyFileError } from '../auth/errors.ts';
 export { Key } from '../auth/keyring.ts';
 export type { Suite } from '../auth/suites.ts';
 export { type KeyParts, readKey } from './client-key.ts';
+export { cookieValue } from './cookies.ts';
 export type { Environment, ResolvedHost } from './environment.ts';
 export { type CallOptions, type ClientStats, createLookupClient, type LookupClient } from './lookup-client.ts';
 export { DEFAULT_PORT, DEFAULT_TIMEOUT_MS, type LookupClientOptions, type ServerAddress } from './options.ts';

@@ -9,7 +9,18 @@ import { type Listening, startAgent, startHaproxy } from '../../integrations/hap
 import { until } from '../e2e/until.ts';
 import { agentFrames, hello, notify } from '../gateway/spoe/haproxy.ts';
 import { Browser } from '../support/express-app.ts';
-import { type Answer, cookieOfUser, homeOf, homes, LOOKUP_TIMEOUT_MS, Site, USERS, Users, WAIT_MS } from './site.ts';
+import {
+  type Answer,
+  cookieOfUser,
+  cookiesThatExpressTakesFor,
+  homeOf,
+  homes,
+  LOOKUP_TIMEOUT_MS,
+  Site,
+  USERS,
+  Users,
+  WAIT_MS,
+} from './site.ts';
 
 /** In the namespace of this test. */
 const PORT = 35_080;
@@ -87,6 +98,9 @@ test('a draining backend’s users are answered elsewhere from their next reques
 test('who is denied is refused', async () => {
   await site.stage.command('deny', 'user-7');
   await until(async () => (await users.ask(cookieOfUser(7))).status === 403, WAIT_MS);
+  // Whatever else is in the header, the cookie that counts is the one that the application takes.
+  for (const cookie of cookiesThatExpressTakesFor(7)) expect((await users.ask(cookie)).status, cookie).toBe(403);
+  expect((await users.ask(['theme=dark', cookieOfUser(7)])).status).toBe(400);
   await site.stage.command('allow', 'user-7');
   await until(async () => (await users.ask(cookieOfUser(7))).status === 200, WAIT_MS);
 });
@@ -174,7 +188,7 @@ test('the agent’s memory stays flat over 100,000 requests', async () => {
       const first = answered;
       const count = Math.min(window, end - first);
       const frames = Array.from({ length: count }, (_, i) =>
-        notify(first + i, { cookie: `s%3Auser-${(first + i) % USERS}.signature` }),
+        notify(first + i, { cookies: cookieOfUser((first + i) % USERS) }),
       );
       socket.write(Buffer.concat(frames));
       await until(async () => answered === first + count, WAIT_MS);

@@ -14,6 +14,7 @@ import {
   type Answer,
   cookieOf,
   cookieOfUser,
+  cookiesThatExpressTakesFor,
   FEED,
   homeOf,
   homes,
@@ -120,6 +121,8 @@ test('a draining backend’s users are answered elsewhere from their next reques
 test('who is denied is refused, over WebSockets too', async () => {
   await site.stage.command('deny', 'user-7');
   await until(async () => (await users.ask(cookieOfUser(7))).status === 403, WAIT_MS);
+  for (const cookie of cookiesThatExpressTakesFor(7)) expect((await users.ask(cookie)).status, cookie).toBe(403);
+  expect((await users.ask(['theme=dark', cookieOfUser(7)])).status).toBe(403);
   const { response, socket } = await upgrade(cookieOfUser(7));
   expect([response.statusCode, socket]).toEqual([403, undefined]);
   await site.stage.command('allow', 'user-7');

@@ -24,6 +24,19 @@ export const sidOf = (user: number): string => `user-${user}`;
 /** As express writes it; whether the signature is right is the backend's affair. */
 export const cookieOf = (sid: string): string => `theme=dark; connect.sid=s%3A${sid}.signature`;
 export const cookieOfUser = (user: number): string => cookieOf(sidOf(user));
+/** Headers of which Express takes this user's cookie, and others another one. */
+export function cookiesThatExpressTakesFor(user: number): string[] {
+  const value = `s%3A${sidOf(user)}.signature`;
+  return [
+    `connect.sid=${value}; connect.sid=x`,
+    `Connect.Sid=x; connect.sid=${value}`,
+    `a=1,connect.sid=x; connect.sid=${value}`,
+    `a="; connect.sid=${value}`,
+    `connect.sid="${value}"`,
+    `connect.sid=${value}${' '.repeat(4096)}`,
+    `theme=${'x'.repeat(7000)}; connect.sid=${value}`,
+  ];
+}
 
 /** Redis, gateway and backends; the load balancer's host is this process's. */
 export class Site {
@@ -96,11 +109,13 @@ export class Users {
     this.#port = port;
   }
 
-  async ask(cookie: string): Promise<Answer> {
+  /** @param cookie header, or several of them */
+  async ask(cookie: string | string[]): Promise<Answer> {
     const at = { host: '127.0.0.1', port: this.#port, path: '/page' };
-    const [response] = (await once(get({ ...at, agent: this.#agent, headers: { cookie } }), 'response')) as [
-      IncomingMessage,
-    ];
+    // Of several Node.js would make one, were they not given name after value.
+    const headers =
+      typeof cookie === 'string' ? { cookie } : ['host', at.host, ...cookie.flatMap((each) => ['cookie', each])];
+    const [response] = (await once(get({ ...at, agent: this.#agent, headers }), 'response')) as [IncomingMessage];
     await buffer(response);
     return { status: response.statusCode, backend: response.headers['x-backend'] as string | undefined };
   }

@@ -9,6 +9,7 @@
 -- Whatever goes wrong, the request goes on to the upstream that it would have had without this module.
 local balancer = require "ngx.balancer"
 local cache = require "session_gateway.cache"
+local cookies = require "session_gateway.cookies"
 local counters = require "session_gateway.counters"
 local exchange = require "session_gateway.exchange"
 local key_file = require "session_gateway.key_file"
@@ -33,7 +34,6 @@ local function new(given)
   for _, gateway in ipairs(settings.gateways) do gateway.standing = standing.new() end
   local self = {
     settings = settings,
-    cookie_variable = "cookie_" .. settings.cookie,
     counters = counters.new(dict, settings.gateways),
     context = {
       gateways = settings.gateways,
@@ -75,7 +75,8 @@ local UNANSWERED = { NOT_READY = "not_ready", CLOCK_SKEW = "clock_skew" }
 
 -- The outcome's name, and the answer where there is one.
 function Gateway:outcome()
-  local session_id = transforms.session_id(ngx.var[self.cookie_variable], self.settings.transform)
+  local cookie = cookies.value(ngx.var.http_cookie, self.settings.cookie)
+  local session_id = transforms.session_id(cookie, self.settings.transform)
   if session_id == nil then return "no_session" end
   local answer, why = self:ask(wire.LOOKUP, "lookup", libcrypto.name_hash(session_id))
   if answer == nil then return why end
@@ -93,11 +94,29 @@ local function send_to(upstream)
   ngx.var.session_gateway_upstream = upstream
 end
 
+local function keep_peer(answer)
+  ngx.var.session_gateway_peer = string.format("%d %s %d", answer.backend, answer.address, answer.port)
+end
+
+-- Where this request goes already. An internal redirect (try_files to a named location, error_page) empties ngx.ctx and leaves
+-- variables as they are: the peer is in one, too, where a `set` has made it.
+local function kept_route(settings)
+  if ngx.var.session_gateway_upstream ~= settings.upstream then return nil end
+  local backend, host, port = string.match(ngx.var.session_gateway_peer or "", "^(%d+) (%S+) (%d+)$")
+  if backend == nil then return nil end
+  return { outcome = "found", answer = { backend = tonumber(backend), address = host, port = tonumber(port) }, tries = 0 }
+end
+
 local TO_BACKEND = { found = true, moved = true, placed = true }
 
 -- In access_by_lua. Sets $session_gateway_upstream where the user has a backend, ends the request where the user is denied,
 -- and otherwise changes nothing. ngx.ctx.session_gateway has the outcome and the answer.
 function Gateway:access()
+  local kept = kept_route(self.settings)
+  if kept ~= nil then
+    ngx.ctx.session_gateway = kept
+    return
+  end
   local ok, outcome, answer = pcall(self.outcome, self)
   if not ok then
     ngx.log(ngx.ERR, "session_gateway: the lookup failed, the request goes on without: ", outcome)
@@ -106,7 +125,10 @@ function Gateway:access()
   self.counters:count("requests_total", outcome)
   ngx.ctx.session_gateway = { outcome = outcome, answer = answer, tries = 0 }
   if outcome == "denied" then return ngx.exit(self.settings.denied_status) end
-  if TO_BACKEND[outcome] and not pcall(send_to, self.settings.upstream) then
+  if not TO_BACKEND[outcome] then return end
+  if pcall(send_to, self.settings.upstream) then
+    pcall(keep_peer, answer)
+  else
     ngx.log(ngx.ERR, "session_gateway: found no variable $session_gateway_upstream, the request goes on without; ",
       "add to server: set $session_gateway_upstream NAME-OF-THE-USUAL-UPSTREAM;")
   end
@@ -130,6 +152,10 @@ end
 -- In balancer_by_lua of the upstream that access has chosen. nginx comes here again as proxy_next_upstream allows.
 function Gateway:balance()
   local routed = ngx.ctx.session_gateway
+  if routed == nil then
+    routed = kept_route(self.settings)
+    ngx.ctx.session_gateway = routed
+  end
   if routed == nil or not TO_BACKEND[routed.outcome] then
     ngx.log(ngx.ERR, "session_gateway: found a request that access() has sent elsewhere, allowed: proxy_pass by ",
       "$session_gateway_upstream alone")

@@ -18,6 +18,7 @@ interface SpoeAgentOptions extends ConfigOption {
   readonly listen: string;
   readonly keys?: string;
   readonly key?: number;
+  readonly cookie: string;
   readonly cookieTransform: CookieTransformName;
   readonly timeout: number;
   readonly logLevel: LogLevel;
@@ -35,6 +36,7 @@ export function addSpoeAgent(program: Command): void {
     .option('--listen <host:port>', 'where HAProxy connects to', DEFAULT_LISTEN)
     .option('--keys <file>', 'key file (without it the one that the configuration names)')
     .option('--key <id>', 'id of the key to ask with; needed where the file has several', integer(1, 0xffff_ffff))
+    .option('--cookie <name>', "name of the session's cookie", 'connect.sid')
     .addOption(
       new Option('--cookie-transform <name>', 'how the session id is in the cookie')
         .choices(TRANSFORMS)
@@ -62,10 +64,15 @@ async function run(options: SpoeAgentOptions): Promise<number> {
   const listen = await hostPort('--listen', options.listen, HELP);
   const keyFile = options.keys ?? loadConfig(options.config).keys;
   const log = createLogger(options.logLevel);
-  const { cookieTransform, timeout: timeoutMs } = options;
+  const { cookie, cookieTransform, timeout: timeoutMs } = options;
   return await runUntilEnded(async (stops) => {
     const agent = await startSpoeAgent(
-      { listen, client: { servers, cookieTransform, timeoutMs }, readKey: () => readClientKey(keyFile, options.key) },
+      {
+        listen,
+        cookie,
+        client: { servers, cookieTransform, timeoutMs },
+        readKey: () => readClientKey(keyFile, options.key),
+      },
       log,
     );
     const reload = (): void => {

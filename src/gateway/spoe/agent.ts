@@ -21,6 +21,8 @@ const MINUTE_MS = 60_000;
 export interface SpoeAgentOptions {
   readonly listen: { readonly host: string; readonly port: number };
   readonly client: Omit<LookupClientOptions, 'key'>;
+  /** Name of the session's cookie. */
+  readonly cookie: string;
   readonly readKey: () => Promise<Key>;
 }
 
@@ -42,7 +44,7 @@ export async function startSpoeAgent(options: SpoeAgentOptions, log: Logger): Pr
   const refusals = new Refusals(log);
   const server = createServer({ noDelay: true }, (socket: Socket) => {
     const connection = new Connection(socket, {
-      answer: (found) => answer(owned.client, found),
+      answer: (found) => answer(owned.client, options.cookie, found),
       refused: (problem) => refusals.note(problem),
       helloTimeoutMs: HELLO_TIMEOUT_MS,
     });

@@ -16,32 +16,32 @@ function clientOf(result: object): { asked: unknown[]; lookup(sid: string): Prom
   return { asked, lookup: (sid) => reply('sid', sid), lookupCookie: (cookie) => reply('cookie', cookie) };
 }
 
-test('the cookie is asked for, or a session id as it is, which goes first', async () => {
+test("the session's cookie is asked for, or a session id as it is, which goes first", async () => {
   const client = clientOf(NOTHING);
-  await answer(client, new Map([['cookie', 's%3Aa.b']]));
-  await answer(client, new Map([['sid', 'a']]));
-  await answer(
-    client,
-    new Map([
+  const cookies = 'theme=dark; connect.sid=s%3Aa.b; connect.sid=other';
+  const arguments_: [string, string | number | null][][] = [
+    [['cookies', cookies]],
+    [['sid', 'a']],
+    [
       ['sid', 'a'],
-      ['cookie', 'b'],
-    ]),
-  );
-  await answer(
-    client,
-    new Map([
+      ['cookies', cookies],
+    ],
+    [
       ['sid', null],
-      ['cookie', 'b'],
-    ]),
-  );
-  await answer(client, new Map([['sid', '']]));
-  await answer(client, new Map([['cookie', 7]]));
-  await answer(client, new Map());
+      ['cookies', cookies],
+    ],
+    [['sid', '']],
+    [['cookies', 'theme=dark']],
+    [['cookies', 7]],
+    [],
+  ];
+  for (const each of arguments_) await answer(client, 'connect.sid', new Map(each));
   expect(client.asked).toEqual([
     ['cookie', 's%3Aa.b'],
     ['sid', 'a'],
     ['sid', 'a'],
-    ['cookie', 'b'],
+    ['cookie', 's%3Aa.b'],
+    ['cookie', undefined],
     ['cookie', undefined],
     ['cookie', undefined],
     ['cookie', undefined],
@@ -68,5 +68,5 @@ test.each([
     ],
   ],
 ])('%j', async (result, variables) => {
-  expect(await answer(clientOf(result), new Map([['cookie', 'x']]))).toEqual(variables);
+  expect(await answer(clientOf(result), 'connect.sid', new Map([['cookie', 'x']]))).toEqual(variables);
 });

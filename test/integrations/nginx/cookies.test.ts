@@ -1,5 +1,7 @@
-/** Session ids come out of cookies by the Lua transforms as they do by those of src/client, which have the same names. */
+/** Session ids come out of requests by the Lua as they do by src/client: the header's cookie, and what is in its value. */
+import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { cookieValue } from '../../../src/client/cookies.ts';
 import { type CookieTransformName, cookieTransforms, sessionIdIn } from '../../../src/client/transforms.ts';
 import { LuaLab, luaString } from './lua-lab.ts';
 
@@ -87,4 +89,24 @@ test('a function may be the transform, and what it returns that is no text is no
     } do results[i] = tostring(session_id("abc", transform)) end
     return table.concat(results, " ")`);
   expect(out).toBe('bc nil nil nil');
+});
+
+test('the same cookie is taken of any header', async () => {
+  const header = fc.string({ unit: fc.constantFrom('sid', 's', '=', ';', '"', ',', ' ', '\t', 'SID'), maxLength: 24 });
+  const headers = ['', 'sid', 'sid=a', 'sid="a"', 'sid="', ...fc.sample(header, 2_000)];
+  const expected = headers.map((text) => {
+    const value = cookieValue(text, 'sid');
+    return value === undefined ? '-' : `=${Buffer.from(value).toString('hex')}`;
+  });
+  const out = await lab.run(`
+    local cookies = require "session_gateway.cookies"
+    local found = {}
+    for i, header in ipairs { ${headers.map(luaString).join(', ')} } do
+      local value = cookies.value(header, "sid")
+      found[i] = value and "=" .. hex(value) or "-"
+    end
+    return table.concat(found, "\\n")`);
+  expect(out.split('\n')).toEqual(expected);
+  expect(new Set(expected).size).toBeGreaterThan(20);
+  expect(await lab.run('return tostring(require("session_gateway.cookies").value(nil, "sid"))')).toBe('nil');
 });

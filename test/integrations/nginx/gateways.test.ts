@@ -354,6 +354,27 @@ describe('options', () => {
   });
 });
 
+describe('an internal redirect, after which ngx.ctx is empty,', () => {
+  const ACCESS = 'access_by_lua_block { session_gateway:access() }';
+  const LOCATION = `location / {
+            ${ACCESS}`;
+
+  test.each([
+    ['where only the first location asks', `location / { ${ACCESS} try_files /none @app; } location @app {`],
+    ['where every location asks', `${ACCESS} location / { try_files /none @app; } location @app {`],
+  ])('leads to the same backend, and nobody is asked again: %s', async (_, changed) => {
+    const gateway = await gatewayAt(A);
+    await host.startNginx({ gateways: [AT_A], options: [PATIENT] }, (text) => {
+      expect(text).toContain(LOCATION);
+      return text.replace(LOCATION, changed);
+    });
+    expect(await everyone()).toEqual(atHome);
+    expect(await counted('requests')).toMatchObject(requests('found'));
+    expect(gateway.requests).toHaveLength(PAGES);
+    expect(await servedBy(undefined)).toBe('usual');
+  });
+});
+
 describe('what is wrong in the configuration', () => {
   test('no variable for the upstream: the request goes on, and the log says so', async () => {
     await gatewayAt(A);

@@ -115,6 +115,22 @@ test('who is unknown is placed, always on the same backend; who is denied is ref
   expect((await counted('requests'))['requests_total{outcome="placed"}']).toBe(6);
   await run('deny', sidOf(1));
   await until(async () => (await servedBy(sidOf(1))) === '403', WAIT_MS);
+  // Whatever else is in the header, the cookie that counts is the one that the application takes.
+  const value = `s%3A${encodeURIComponent(sidOf(1))}.signature`;
+  const headers = [
+    `connect.sid=${value}; connect.sid=x`,
+    `Connect.Sid=x; connect.sid=${value}`,
+    `a=1,connect.sid=x; connect.sid=${value}`,
+    `a="; connect.sid=${value}`,
+    `connect.sid="${value}"`,
+    `connect.sid=${value}${' '.repeat(4096)}`,
+    `theme=${'x'.repeat(7000)}; connect.sid=${value}`,
+  ];
+  for (const cookie of headers) {
+    const browser = new Browser(NGINX, cookie);
+    expect((await browser.get()).status, cookie).toBe(403);
+    browser.close();
+  }
   await run('allow', sidOf(1));
   await until(async () => (await servedBy(sidOf(1))) === home(1), WAIT_MS);
 });
