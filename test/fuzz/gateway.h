@@ -32,6 +32,9 @@ enum {
 	WORLD_NEVER_IN_STEP = 0x08,
 	WORLD_OTHER_HALF = 0x10,
 	WORLD_STALE = 0x20,
+	/* Misses are handed up; both: but the buckets are empty; the second alone: but the daemon is dead. */
+	WORLD_ASKED = 0x40,
+	WORLD_NOT_NOW = 0x80,
 };
 
 enum world_key {
@@ -262,6 +265,25 @@ static void world_begin(void)
 	world_add_fact(OLD_FACT, 1, WORLD_GENERATION - 1);
 }
 
+/* Who asks Redis, and how many misses it takes. */
+static void world_set_responder(uint8_t differences)
+{
+	struct host_map *buckets = HOST_MAP(&miss_buckets);
+	struct responder there = { 0 };
+	__u32 zero = 0;
+
+	if (differences & WORLD_ASKED)
+		there.alive_ms = WORLD_MONOTONIC_MS - MISS_ALIVE_MS;
+	else if (differences & WORLD_NOT_NOW)
+		there.alive_ms = WORLD_MONOTONIC_MS - MISS_ALIVE_MS - 1;
+	bpf_map_update_elem(&responder, &zero, &there, BPF_ANY);
+	for (__u32 i = 0; differences & WORLD_ASKED && i < buckets->max_entries; i++) {
+		struct miss_bucket *bucket = bpf_map_lookup_elem(&miss_buckets, &i);
+
+		bucket->full_ns = differences & WORLD_NOT_NOW ? host_now_ns + MISS_BURST_MS * 1000000ull : 0;
+	}
+}
+
 static void world_set(uint8_t differences)
 {
 	struct settings setting = {
@@ -292,6 +314,7 @@ static void world_set(uint8_t differences)
 	bpf_map_update_elem(&verdict_counts, &zero, &counts, BPF_ANY);
 	bpf_map_update_elem(&skew_budget, &zero, &spent, BPF_ANY);
 	bpf_map_update_elem(&trace_control, &zero, &traced_all, BPF_ANY);
+	world_set_responder(differences);
 }
 
 /* The one verdict that was counted. */
@@ -317,6 +340,7 @@ static int action_that_fits(enum verdict verdict)
 	switch (verdict) {
 	case VERDICT_PASS_OTHER:
 	case VERDICT_PASS_SLOW_PATH:
+	case VERDICT_PASS_MISS:
 		return XDP_PASS;
 	case VERDICT_REPLY_CLOCK_SKEW:
 	case VERDICT_REPLY_NOT_READY:
@@ -496,16 +520,12 @@ static int is_in_force(__u32 key_id)
 	return key_id == KEY_IN_FORCE || (key_id >= KEY_ENCRYPTED && key_id < WORLD_KEYS_END);
 }
 
-/* A request and the reply to it, of one length. */
-static void require_right_reply(const uint8_t *request, const uint8_t *reply, enum verdict verdict)
+/* Whoever asked holds a key that is in force. */
+static void require_authentic(const uint8_t *request)
 {
-	size_t tag = tag_at(request), size = request_size(request), reply_tag;
-	static uint8_t plain[FRAME_MAX];
+	size_t tag = tag_at(request), size = request_size(request);
 	struct seal seal;
-	uint8_t right_tag[16];
-	__u64 now_ms = 0;
 
-	/* the one who asked holds a key that is in force */
 	REQUIRE(is_in_force(key_id_of(request)));
 	seal_of(request, &seal);
 	REQUIRE(!memcmp(request + tag, seal.digest, 16));
@@ -513,6 +533,19 @@ static void require_right_reply(const uint8_t *request, const uint8_t *reply, en
 	REQUIRE(is_zero(request + tag + 24, size - tag - 24));
 	if (is_batch(request))
 		REQUIRE(count_of(request) >= 1 && count_of(request) <= 64 && is_zero(request + 26, 6));
+}
+
+/* A request and the reply to it, of one length. */
+static void require_right_reply(const uint8_t *request, const uint8_t *reply, enum verdict verdict)
+{
+	size_t size = request_size(request), reply_tag;
+	static uint8_t plain[FRAME_MAX];
+	struct seal seal;
+	uint8_t right_tag[16];
+	__u64 now_ms = 0;
+
+	require_authentic(request);
+	seal_of(request, &seal);
 
 	/* header and tag of the reply */
 	REQUIRE(!memcmp(request, "\x53\x47\x01", 3) && !memcmp(reply, "\x53\x47\x01", 3));
@@ -550,11 +583,18 @@ static int is_ipv4_at(const uint8_t *frame, size_t ip)
 	return frame[ip - 2] == 0x08;
 }
 
+/* The datagram of a frame that the program has taken apart. */
+static const uint8_t *request_of(const uint8_t *frame)
+{
+	size_t ip = ip_header_of(frame);
+
+	return frame + ip + (is_ipv4_at(frame, ip) ? 20 : 40) + 8;
+}
+
 /* What was dropped for a wrong guard or tag had one. */
 static void require_forged(const uint8_t *frame, enum verdict verdict)
 {
-	size_t ip = ip_header_of(frame);
-	const uint8_t *request = frame + ip + (is_ipv4_at(frame, ip) ? 20 : 40) + 8;
+	const uint8_t *request = request_of(frame);
 	struct seal seal;
 
 	seal_of(request, &seal);
@@ -630,6 +670,10 @@ static enum verdict run_frame(const uint8_t *frame, size_t size, uint8_t *after)
 		REQUIRE(!memcmp(frame, frame_room, size));
 	if (verdict == VERDICT_DROP_GUARD || verdict == VERDICT_DROP_TAG)
 		require_forged(frame, verdict);
+	if (verdict == VERDICT_PASS_MISS) {
+		REQUIRE(request_of(frame)[3] == REQUEST_LOOKUP);
+		require_authentic(request_of(frame));
+	}
 	if (after)
 		memcpy(after, frame_room, size);
 	return verdict;

@@ -14,7 +14,7 @@ const PORT = 6464;
 const GATEWAY_V6 = Uint8Array.of(0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2);
 const CLIENT_V6 = Uint8Array.of(0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 /** The first byte of an input: how the world differs. */
-const WORLD = { usual: 0, notReady: 1, allowList: 2, noBudget: 4, neverInStep: 8, otherHalf: 0x10, stale: 0x20 };
+const WORLD = { usual: 0, notReady: 1, allowList: 2, noBudget: 4, neverInStep: 8, otherHalf: 0x10, stale: 0x20, asked: 0x40, askedTooOften: 0xc0 };
 
 /** As WORLD_SESSIONS in gateway.h. */
 const SESSIONS = 14;
@@ -134,6 +134,7 @@ const SEEDS = {
   frame: () => frames().map(({ world, frame }) => [world, ...frame]),
   signed: () => [
     ...[...series(0, SESSIONS)].flatMap((session) => [0, 0x10].map((layout) => [0, layout, 0, session, 0, 0])),
+    ...[0x40, 0x80, 0xc0].flatMap((world) => [0, 0x10, 0x20].map((layout) => [world, layout, 0, SESSIONS - 1, 0, 0])),
     ...[0, 4, 5, 6].flatMap((key) => [0, 1, 15, 63].map((session) => [0, 0x20, key, session, 0, 0])),
   ],
   changes: () => stories().map((steps) => steps.flat()),

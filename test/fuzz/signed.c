@@ -195,6 +195,14 @@ static enum verdict session_due(const struct plan *plan, int session)
 	}
 }
 
+/* The same, but that a miss may be handed up. */
+static enum verdict miss_due(const struct plan *plan, enum verdict verdict)
+{
+	if (verdict != VERDICT_REPLY_PLACED && verdict != VERDICT_REPLY_NOT_FOUND)
+		return verdict;
+	return (plan->world & (WORLD_ASKED | WORLD_NOT_NOW)) == WORLD_ASKED ? VERDICT_PASS_MISS : verdict;
+}
+
 static enum verdict verdict_due(const struct plan *plan)
 {
 	int is_stranger = plan->layout & (LAYOUT_IPV6 | LAYOUT_STRANGER);
@@ -218,7 +226,7 @@ static enum verdict verdict_due(const struct plan *plan)
 		return VERDICT_REPLY_FOUND;
 	if (plan->layout & LAYOUT_FACT)
 		return plan->session % WORLD_SESSIONS < OLD_FACT ? VERDICT_REPLY_FOUND : VERDICT_REPLY_NOT_FOUND;
-	return session_due(plan, plan->session % WORLD_SESSIONS);
+	return miss_due(plan, session_due(plan, plan->session % WORLD_SESSIONS));
 }
 
 static int backend_due(int session, enum verdict verdict)
