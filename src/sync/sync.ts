@@ -322,6 +322,7 @@ export class Sync {
       stream,
       applied: () => follower.position?.last ?? null,
       epoch: () => this.#epoch,
+      appliedAhead: (id) => follower.appliedAhead(id),
       entries,
       flush: () => this.#flush(),
     });

@@ -1,70 +1,16 @@
 /** Questions about single sessions, while the feed is held up, is away, or is not used. */
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Asking } from '../../src/sync/asking.ts';
 import type { Runtime } from '../../src/sync/runtime.ts';
 import { systemRuntime } from '../../src/sync/runtime.ts';
+import { FeedHolder } from './feed-holder.ts';
 import { cookieHash, FEED, functionsOf, newSync, type Running, until, untilInStep, untilReady } from './harness.ts';
 import { RedisServer } from './redis-server.ts';
 
-/** Between the sync and Redis; can hold up what the feed's reader, which is known by its name, is told. */
-class Holder {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  readonly #feeds = new Set<Socket>();
-  held = false;
-  /** Commands that asked for the feed's newest entries. */
-  asked = 0;
-
-  constructor(path: string) {
-    this.#server = createServer((client) => {
-      const redis = connect(path);
-      for (const socket of [client, redis]) {
-        this.#sockets.add(socket);
-        socket.on('error', () => undefined);
-        socket.on('close', () => {
-          client.destroy();
-          redis.destroy();
-        });
-      }
-      client.on('data', (chunk) => {
-        const text = chunk.toString('latin1');
-        if (text.includes('session-gateway-feed')) this.#feeds.add(redis);
-        if (text.includes('XREVRANGE')) this.asked += 1;
-        redis.write(chunk);
-      });
-      redis.on('data', (chunk) => {
-        client.write(chunk);
-        if (this.held && this.#feeds.has(redis)) redis.pause();
-      });
-    });
-  }
-
-  async listen(): Promise<number> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return (this.#server.address() as { port: number }).port;
-  }
-
-  hold(): void {
-    this.held = true;
-    for (const socket of this.#feeds) socket.pause();
-  }
-
-  release(): void {
-    this.held = false;
-    for (const socket of this.#feeds) socket.resume();
-  }
-
-  close(): void {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-  }
-}
-
 let server: RedisServer;
 let redis: Redis;
-let holder: Holder;
+let holder: FeedHolder;
 let running: Running;
 
 beforeEach(async () => {
@@ -84,7 +30,7 @@ afterEach(async () => {
 
 /** @param replyGraceMs how long the feed may be held up before its connection is given up */
 async function start(feed: 'stream' | 'notifications' = 'stream', replyGraceMs = 30_000): Promise<void> {
-  holder = new Holder(server.socket);
+  holder = new FeedHolder({ path: server.socket });
   const port = await holder.listen();
   running = newSync(
     { url: `redis://127.0.0.1:${port}` },

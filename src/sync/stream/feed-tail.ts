@@ -29,6 +29,8 @@ export interface FeedTailParts {
   readonly applied: () => StreamId | null;
   /** Another number whenever entries were missed, or the stream is another one. */
   readonly epoch: () => number;
+  /** Is told of each entry that is applied. */
+  readonly appliedAhead: (id: StreamId) => void;
   readonly entries: FeedEntries;
   readonly flush: () => void;
 }
@@ -79,13 +81,16 @@ export class FeedTail {
 
   /** @returns whether the rest of the entries, which are older, are applied already */
   #apply(batch: EntryBatch, wanted: Set<string>): boolean {
-    const { applied, entries } = this.#parts;
+    const { applied, appliedAhead, entries } = this.#parts;
     const last = applied();
     if (last === null) return true;
     for (let i = 0, entry = batch.first; i < batch.length && wanted.size > 0; i++, entry = batch.next(entry)) {
-      if (compareStreamIds(parseStreamId(batch.slice(batch.id(entry))), last) <= 0) return true;
+      const id = parseStreamId(batch.slice(batch.id(entry)));
+      if (compareStreamIds(id, last) <= 0) return true;
       const hash = entries.applyAsked(batch, entry, wanted);
-      if (hash !== null) wanted.delete(hash);
+      if (hash === null) continue;
+      appliedAhead(id);
+      wanted.delete(hash);
     }
     return false;
   }

@@ -31,6 +31,7 @@ import {
   type GapKind,
   landmarkOf,
   marksOf,
+  mayLack,
   type Position,
   parseStreamInfo,
   type StreamInfo,
@@ -82,6 +83,8 @@ export class Feed {
   readonly #backoff: Backoff;
   /** All entries up to here are applied. */
   #position: Position | null = null;
+  /** The newest entry that was applied before its turn, until a check finds that it was read in it. */
+  #ahead: StreamId | null = null;
   #lagEntries: number | null = null;
   #connected = false;
   #connections = 0;
@@ -155,6 +158,11 @@ export class Feed {
     }
   }
 
+  /** This entry was applied before its turn: a server that may lack it is a gap. */
+  appliedAhead(id: StreamId): void {
+    if (this.#ahead === null || compareStreamIds(id, this.#ahead) > 0) this.#ahead = id;
+  }
+
   /** Makes the feed check more often until what is returned is called. */
   hurry(): () => void {
     this.#hurried += 1;
@@ -197,8 +205,9 @@ export class Feed {
       let gap: GapKind | 'start' | null = null;
       if (info !== null) {
         if (cursor === null) gap = 'start';
-        else gap = request.skips ? 'entry-too-large' : findGap(cursor, info, entries.length, atEnd);
+        else gap = request.skips ? 'entry-too-large' : this.#findGap(cursor, info, entries.length, atEnd);
         if (gap !== null) {
+          this.#ahead = null;
           cursor = endOf(info);
           entries = EntryBatch.none;
           if (request.skips) this.#tooLarge = false;
@@ -225,6 +234,12 @@ export class Feed {
       if (info !== null) this.#resolveCaughtUp(atEnd ? info.last : cursor.last, info, request.serial);
       request = next;
     }
+  }
+
+  #findGap(position: Position, info: StreamInfo, entries: number, atEnd: boolean): GapKind | null {
+    const gap = findGap(position, info, entries, atEnd);
+    if (gap !== null || this.#ahead === null) return gap;
+    return mayLack(this.#ahead, position, info, !this.#connected) ? 'other-history' : null;
   }
 
   /** @param gap a check found one; the first costs no time */
@@ -312,6 +327,7 @@ export class Feed {
 
   #checked(position: Position, info: StreamInfo): void {
     this.#lagEntries = info.entriesAdded - position.entriesAdded;
+    if (this.#ahead !== null && compareStreamIds(this.#ahead, position.last) <= 0) this.#ahead = null;
     if (this.#connected) return;
     this.#connected = true;
     this.#connections += 1;

@@ -115,6 +115,19 @@ export function findGap(position: Position, info: StreamInfo, entries: number, a
 }
 
 /**
+ * Whether entries that were applied before their turn (feed-tail.ts) may be missing: they count for nothing in a position, so a stream that
+ * lost no others goes on from there as if nothing had been.
+ * @param ahead the newest of them that was not read in its turn before the last check
+ * @param isNew the check is the first over its connection, so all that was read before came from the server of the last check
+ */
+export function mayLack(ahead: StreamId, position: Position, info: StreamInfo, isNew: boolean): boolean {
+  const isRead = compareStreamIds(ahead, position.last) <= 0;
+  if (position.history === null || info.history === null) return isNew && !isRead;
+  // One server that became another, as a replica of another master: what was read last may be of either.
+  return position.history !== info.history && !(isNew && isRead);
+}
+
+/**
  * Where the stream's id was set back below that of an entry deleted before, the max deleted id is above every entry that there is, and
  * says nothing of them until it is another one. An unread entry deleted meanwhile leaves it as it was, but was added: at the stream's
  * end, and only there is the reader in step, the count differs. It goes on differing until then, as what was added is never

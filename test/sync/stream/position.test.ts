@@ -5,6 +5,7 @@ import {
   type GapKind,
   type Landmark,
   marksOf,
+  mayLack,
   type Position,
   parseStreamInfo,
   type StreamInfo,
@@ -42,6 +43,19 @@ const stream = (
   ...more,
 });
 const NO_STREAM = stream('0-0', 0, 0);
+
+it.each([
+  ['of the same history', '6-0', 'a', 'a', true, false],
+  ['of another history, not read', '6-0', 'a', 'b', true, true],
+  ['of another history, read from the one before', '5-0', 'a', 'b', true, false],
+  ['of another history over the same connection, read from either', '5-0', 'a', 'b', false, true],
+  ['where Redis tells no history, not read, over the same connection', '6-0', null, 'b', false, false],
+  ['where Redis tells no history, not read, over a new one', '6-0', 'a', null, true, true],
+  ['where Redis tells no history, read', '5-0', null, null, true, false],
+])('mayLack: %s', (_title, ahead, before, now, isNew, expected) => {
+  const position = at('5-0', 5, { history: before });
+  expect(mayLack(parseStreamId(ahead), position, stream('5-0', 5, 5, '0-0', { history: now }), isNew)).toBe(expected);
+});
 
 describe('findGap', () => {
   it.each([
