@@ -38,6 +38,7 @@ import { DatagramSockets } from './responder/datagram-sockets.ts';
 import { MemoryDatapath } from './responder/memory-datapath.ts';
 import { Misses } from './responder/misses.ts';
 import { Responder } from './responder/responder.ts';
+import { SlowPathBudget } from './responder/slow-path-budget.ts';
 import { RunningGateway } from './running-gateway.ts';
 import { ServiceManager } from './service-manager.ts';
 import type { ServingSide } from './serving-side.ts';
@@ -47,8 +48,8 @@ import { VERSION } from './version.ts';
 
 /** Requests outside the skew that are looked at, a second and CPU (docs/protocol.md, step 6). */
 const SKEW_BUDGET = 1_000;
-/** Datagrams that the responder looks at, a second, where the XDP program answers nearly all there are. */
-const SLOW_PATH_PER_SECOND = 20_000;
+/** Where the XDP program answers nearly all there are: a thread that also follows Redis has no more to spare. */
+const SLOW_PATH_LIMITS = { checked: 20_000, received: 50_000 } as const;
 /** A tenth of what the program waits for it. */
 const SAY_EVERY_MS = Miss.ALIVE_MS / 10;
 /** One of the wall clock's, one of the program's, and half of one that the offset is rounded by. */
@@ -113,12 +114,13 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   // by as much, it never answers from a record that has expired, nor with more time than the record has.
   const aheadMs = (isInKernel ? coarseClockStepMs() : 0) + CLOCK_FRACTIONS_MS;
   const allowed = listen.allow.map(networkBytes);
+  const budget = isInKernel ? new SlowPathBudget(SLOW_PATH_LIMITS) : null;
   const responder = new Responder({
     tables: serving.tables,
     key: (id) => keys.inForce.get(id),
     allowList: new AllowList(allowed),
     skewBudget: SKEW_BUDGET,
-    perSecond: isInKernel ? SLOW_PATH_PER_SECOND : null,
+    budget,
     misses: asksRedis ? new Misses(sync, systemRuntime) : null,
     runtime: systemRuntime,
   });
@@ -169,6 +171,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     config,
     kernel: serving,
     responder: isInKernel ? responder : null,
+    lost: () => ({ unread: budget?.unread ?? 0 }),
     sync,
     keys,
     reloadKeys,
@@ -205,7 +208,9 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     () => sync.suspect('clock-set-back'),
   );
   stops.push(() => serving.sweeper.stop());
-  if (asksRedis) stops.push(keepSaying(serving, () => sync.canAsk && sockets.state.failures.length === 0));
+  const canAsk = (): boolean =>
+    sync.canAsk && sockets.state.failures.length === 0 && budget?.isOverrun(systemRuntime.monotonicMs()) !== true;
+  if (asksRedis) stops.push(keepSaying(serving, canAsk));
   fleet.start();
   stops.push(() => fleet.stop());
   giveBackProgramPages();

@@ -133,6 +133,11 @@ export interface Status {
    * `packets` has these.
    */
   readonly responder: Readonly<Record<VerdictName, number>> | null;
+  /** What was lost at the host's sockets, since the daemon started. */
+  readonly lost: {
+    /** Datagrams that were not looked at, because there were too many. */
+    readonly unread: number;
+  };
 }
 
 /** A backend as `gateway:backends` has it. */

@@ -79,6 +79,7 @@ export interface GatewayParts {
   readonly kernel: KernelView;
   /** What answers beside the kernel; null where it answers alone. */
   readonly responder: ResponderView | null;
+  readonly lost: () => Status['lost'];
   readonly sync: { status(): SyncStatus };
   readonly keys: { list(nowMs: number): Omit<KeyInfo, 'uses'>[] };
   readonly reloadKeys: () => KeyReload;
@@ -107,7 +108,7 @@ export class RunningGateway implements Gateway {
   }
 
   status(): Status {
-    const { config, kernel, responder, sync, addresses, runtime } = this.#parts;
+    const { config, kernel, responder, lost, sync, addresses, runtime } = this.#parts;
     const { ready, ...view } = syncView(sync.status());
     const { inStepMs } = kernel.settings;
     return {
@@ -130,6 +131,7 @@ export class RunningGateway implements Gateway {
       packets: kernel.verdictCounts(),
       latency: latencyStatus(kernel.settings.timedOneIn, kernel.latencies()),
       responder: responder?.verdictCounts() ?? null,
+      lost: lost(),
     };
   }
 

@@ -116,6 +116,7 @@ beforeEach(() => {
       trace: { setFilter() {}, showUntil() {}, lost: 0, read() {}, end() {} },
     },
     responder: { verdictCounts: zeroCounts },
+    lost: () => ({ unread: 6 }),
     sync,
     events,
     keys: { list: () => [FAKE_KEY] },

@@ -81,6 +81,7 @@ export function createMetrics(gateway: Pick<Gateway, 'status' | 'backendCounts'>
     'verdict',
     ({ responder }) => responder ?? {},
   );
+  counter('responder_lost_total', "What was lost at the host's sockets.", 'what', ({ lost }) => lost);
   gauge('sessions', 'Sessions in the kernel, expired ones not yet collected included.', ({ sessions }) => sessions);
   gauge('sessions_capacity', 'Most sessions that the kernel can hold.', ({ capacity }) => capacity);
   total('sessions_refused_total', 'Sessions not stored because the table was full.', ({ refused }) => refused);

@@ -124,6 +124,7 @@ export const status = object({
   packets: counts,
   latency,
   responder: orNull(counts),
+  lost: object({ unread: meaning('Not looked at by the daemon, because there were too many.', count) }),
 });
 
 const backendFields = {

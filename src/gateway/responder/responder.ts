@@ -14,6 +14,7 @@ import type { VerdictName } from '../ports.ts';
 import type { AllowList } from './allow-list.ts';
 import type { Sender } from './datagram-sockets.ts';
 import type { Misses } from './misses.ts';
+import type { SlowPathBudget } from './slow-path-budget.ts';
 
 /** What the answers are made from; the rest of ResponderTables is the responder's own. */
 export type AnswerTables = Omit<ResponderTables, 'allows' | 'key' | 'spendSkewBudget'>;
@@ -25,8 +26,8 @@ export interface ResponderOptions {
   readonly allowList: AllowList;
   /** Requests outside the skew that are looked at, a second. */
   readonly skewBudget: number;
-  /** Datagrams that are looked at, a second; null = all. */
-  readonly perSecond: number | null;
+  /** Null = everything is looked at. */
+  readonly budget: SlowPathBudget | null;
   /** Who asks Redis about a session that is not found; null = nobody. */
   readonly misses: Misses | null;
   readonly runtime: Pick<Runtime, 'monotonicMs'>;
@@ -36,8 +37,6 @@ export class Responder {
   readonly #options: ResponderOptions;
   readonly #tables: ResponderTables;
   readonly #verdicts = new Float64Array(Verdict.COUNT);
-  #second = -1;
-  #spent = 0;
   #isClosed = false;
   /** Backends that the answer in the making names. */
   #named: number[] = [];
@@ -84,8 +83,11 @@ export class Responder {
 
   /** To be called with each datagram. */
   receive(datagram: Uint8Array, sender: Sender): void {
-    if (this.#isClosed || !this.#mayRead(this.#options.runtime.monotonicMs())) return;
+    const { budget, runtime } = this.#options;
+    // Who floods the host's sockets must not hold up what else this thread does: it follows Redis, too.
+    if (this.#isClosed || budget?.receive(runtime.monotonicMs()) === false) return;
     const answer = this.#answer(datagram, sender);
+    if (isTagChecked(answer)) budget?.spend();
     const asked = isMiss(datagram, answer) ? this.#ask(datagram, sender) : undefined;
     if (asked === undefined) this.#send(answer, sender);
   }
@@ -118,19 +120,11 @@ export class Responder {
     if (this.#usedKey !== undefined) tables.countKeyUse?.(this.#usedKey);
     if (reply !== undefined) sender.reply(reply);
   }
+}
 
-  /** Who floods the host's sockets must not hold up what else this thread does: it follows Redis, too. */
-  #mayRead(nowMs: number): boolean {
-    const { perSecond } = this.#options;
-    if (perSecond === null) return true;
-    const second = Math.floor(nowMs / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#spent = 0;
-    }
-    this.#spent += 1;
-    return this.#spent <= perSecond;
-  }
+/** Whether it got as far as step 7 of docs/protocol.md, "What a gateway does with a packet, in this order". */
+function isTagChecked({ verdict, reply }: Response): boolean {
+  return reply !== undefined || verdict === Verdict.DROP_TAG;
 }
 
 /** Whether a LOOKUP, and no other request, has found no record. */

@@ -65,6 +65,7 @@ test.each([
   ['ready', {}, 1],
   ['age_seconds', {}, 1.5],
   ['sessions_collected_total', {}, 4],
+  ['responder_lost_total', { what: 'unread' }, 6],
   ['feed_lag_entries', {}, 2],
   ['session_changes_total', { result: 'inserted' }, 9],
   ['resyncs_failed_total', {}, 0],

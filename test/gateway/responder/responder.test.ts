@@ -8,6 +8,7 @@ import type { Sender } from '../../../src/gateway/responder/datagram-sockets.ts'
 import { MemoryTable } from '../../../src/gateway/responder/memory-table.ts';
 import { Misses, REMEMBERED_MS } from '../../../src/gateway/responder/misses.ts';
 import { Responder } from '../../../src/gateway/responder/responder.ts';
+import { SlowPathBudget } from '../../../src/gateway/responder/slow-path-budget.ts';
 import { makeKey } from '../../auth/support/keys.ts';
 import { Choices } from '../../bpf/choices.ts';
 import { ipv4 } from '../../model/frames.ts';
@@ -20,7 +21,7 @@ const NOBODY = Buffer.from('ee0102030405060708090a0b0c0d0e0f', 'hex');
 const SOURCE = ipv4(192, 0, 2, 7);
 
 /** A responder, its clock, and a Redis that is asked by hand. */
-function setUp({ perSecond = null as number | null, asks = true } = {}) {
+function setUp({ budget = null as SlowPathBudget | null, asks = true, skewBudget = 1_000 } = {}) {
   const clock = { ms: 5_000_000 };
   const runtime = { monotonicMs: () => clock.ms };
   const settings = { clockOffsetMs: 0, inStepMs: 1, staleAfterMs: 1e9, maxSkewMs: 30_000, generation: 0, ready: true };
@@ -39,8 +40,8 @@ function setUp({ perSecond = null as number | null, asks = true } = {}) {
     tables,
     key: (id) => (id === KEY.id ? KEY : undefined),
     allowList: new AllowList([]),
-    skewBudget: 1_000,
-    perSecond,
+    skewBudget,
+    budget,
     misses: asks ? new Misses(redis, runtime) : null,
     runtime,
   });
@@ -132,13 +133,47 @@ test('so many for one source and one key; what is more is answered at once', () 
   expect(replies).toHaveLength(2_000 - asked.length);
 });
 
-test('of a flood so many are looked at a second', () => {
-  const { clock, replies, lookup } = setUp({ perSecond: 10 });
-  for (let i = 0; i < 25; i++) lookup(HERE);
+test('of a flood so many are answered a second, and the rest is counted', () => {
+  const budget = new SlowPathBudget({ checked: 10, received: 1_000 });
+  const { clock, replies, lookup } = setUp({ budget });
+  for (let i = 0; i < 10; i++) lookup(HERE);
+  expect(budget.isOverrun(clock.ms)).toBe(false);
+  for (let i = 0; i < 15; i++) lookup(HERE);
   expect(replies).toHaveLength(10);
+  expect(budget.unread).toBe(15);
+  expect(budget.isOverrun(clock.ms)).toBe(true);
   clock.ms += 1_000;
   lookup(HERE);
   expect(replies).toHaveLength(11);
+  expect(budget.isOverrun(clock.ms)).toBe(true);
+  clock.ms += 1_000;
+  expect(budget.isOverrun(clock.ms)).toBe(false);
+});
+
+test('whoever forges, or sends what was captured long ago, takes nothing from who asks', () => {
+  const budget = new SlowPathBudget({ checked: 10, received: 1_000 });
+  const { clock, responder, replies, sender, lookup } = setUp({ budget, skewBudget: 0 });
+  const forged = encodeLookupRequest(KEY, HERE, WALL_MS, randomBytes(8)).bytes;
+  forged[60] = (forged[60] as number) ^ 1;
+  const old = encodeLookupRequest(KEY, HERE, WALL_MS - 60_000, randomBytes(8)).bytes;
+  for (const datagram of [forged, old, randomBytes(80), randomBytes(10)]) {
+    for (let i = 0; i < 200; i++) responder.receive(datagram, sender());
+  }
+  expect(replies).toHaveLength(0);
+  for (let i = 0; i < 10; i++) lookup(HERE);
+  expect(replies).toHaveLength(10);
+  expect(budget.unread).toBe(0);
+  expect(budget.isOverrun(clock.ms)).toBe(false);
+});
+
+test('a flood that the sockets may lose some of is told, whatever it is of', () => {
+  const budget = new SlowPathBudget({ checked: 10, received: 1_000 });
+  const { clock, responder, replies, sender, lookup } = setUp({ budget });
+  for (let i = 0; i < 1_000; i++) responder.receive(randomBytes(10), sender());
+  expect(budget.isOverrun(clock.ms)).toBe(false);
+  lookup(HERE);
+  expect(replies).toHaveLength(1);
+  expect(budget.isOverrun(clock.ms)).toBe(true);
 });
 
 test(`hostile datagrams: no throw, silence but for what is authentic, and as many bytes, seed ${SEED}`, () => {

@@ -1,0 +1,56 @@
+/**
+ * How much the responder does a second beside an XDP program, which answers nearly all there is. May be imported by src/gateway only.
+ *
+ * It is spent by requests whose tag is checked, and by no others: to turn a forged one away costs next to nothing beside its way through
+ * the socket, which no limit here saves. So whoever forges takes nothing from who asks.
+ */
+export interface SlowPathLimits {
+  /** Requests whose tag is checked, a second. */
+  readonly checked: number;
+  /** Datagrams that can be received a second without any getting lost in a socket that is full. */
+  readonly received: number;
+}
+
+export class SlowPathBudget {
+  readonly #limits: SlowPathLimits;
+  #second = -1;
+  #checked = 0;
+  #received = 0;
+  /** The last second that was too much. */
+  #overrunSecond = Number.NEGATIVE_INFINITY;
+  #unread = 0;
+
+  constructor(limits: SlowPathLimits) {
+    this.#limits = limits;
+  }
+
+  /** To be called with each datagram, at this monotonic time. @returns whether it may be looked at */
+  receive(nowMs: number): boolean {
+    const second = Math.floor(nowMs / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#checked = 0;
+      this.#received = 0;
+    }
+    this.#received += 1;
+    const mayBeRead = this.#checked < this.#limits.checked;
+    if (!mayBeRead) this.#unread += 1;
+    if (!mayBeRead || this.#received > this.#limits.received) this.#overrunSecond = second;
+    return mayBeRead;
+  }
+
+  /** The tag of the one that came last was checked. */
+  spend(): void {
+    this.#checked += 1;
+  }
+
+  /** Datagrams that were not looked at, since the start. */
+  get unread(): number {
+    return this.#unread;
+  }
+
+  /** Whether this second or the one before was too much: what is sent here may get no answer. */
+  isOverrun(nowMs: number): boolean {
+    return Math.floor(nowMs / 1000) - this.#overrunSecond <= 1;
+  }
+}
