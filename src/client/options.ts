@@ -9,7 +9,7 @@ import { type CookieTransform, type CookieTransformFunction, cookieTransforms } 
 export interface ServerAddress {
   /**
    * IP literal or host name. A name is resolved when the client is created, to one address; again only when the socket is
-   * replaced, which happens after errors and long silence.
+   * replaced, which happens after errors and long silence. Where nobody resolves it then, its last address stays.
    */
   readonly host: string;
   /** UDP port, 1 to 65535. Default 6464. */

@@ -8,12 +8,14 @@
  *   closed ──ask, no sooner than REOPEN_PAUSE_MS after the last──▶ opening ──▶ open
  *      ▲                                                              │          │ replaced by a new one after
  *      └──────────── name, route or socket missing ──────────────────┘          └ REPLACE_AFTER tries without reply
+ *
+ * Once open it stays so: tries go over the present socket until the new one is connected, or on where there is none.
  */
 import type { Socket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { HEADER_SIZE, NONCE_SIZE } from '../auth/header.ts';
 import type { ReplyRefusal } from '../auth/reply.ts';
-import type { Environment } from './environment.ts';
+import type { Environment, ResolvedHost } from './environment.ts';
 import { ServerMemory } from './server-memory.ts';
 import type { ServerStats } from './server-stats.ts';
 import { closed, plainBytes } from './sockets.ts';
@@ -52,8 +54,14 @@ export class Server {
   readonly #port: number;
   readonly #environment: Environment;
   readonly #waiting = new Map<string, WaitingTry>();
+  /** Connected. */
   #socket: Socket | null = null;
-  #state: 'closed' | 'opening' | 'open' = 'closed';
+  /** Being connected, which waits for nobody: tries are kept until then. */
+  #next: Socket | null = null;
+  /** From when the name is looked up, which may take long, until `next` has become `socket`. */
+  #isOpening = false;
+  /** What the name last stood for: used while it can't be resolved. */
+  #resolved: ResolvedHost | null = null;
   #isEnded = false;
   #reopenAtMs = Number.NEGATIVE_INFINITY;
   #lastError: string | null = null;
@@ -79,18 +87,16 @@ export class Server {
    */
   ask(key: string, asking: WaitingTry, nowMs: number): boolean {
     this.memory.asked(nowMs);
-    const isLost = this.#state === 'open' && this.memory.unanswered >= REPLACE_AFTER;
-    if (this.#state === 'closed' || isLost) {
-      if (nowMs >= this.#reopenAtMs) this.#open(nowMs);
-      else if (this.#state === 'closed') {
-        this.#refused += 1;
-        this.memory.failed(nowMs);
-        return false;
-      }
+    const isNeeded = this.#socket === null || this.#isLost();
+    if (isNeeded && !this.#isOpening && nowMs >= this.#reopenAtMs) this.#open(nowMs);
+    if (this.#socket === null && !this.#isOpening) {
+      this.#refused += 1;
+      this.memory.failed(nowMs);
+      return false;
     }
     this.#tries += 1;
     this.#waiting.set(key, asking);
-    if (this.#state === 'open') this.#send(key, asking, true);
+    if (this.#socket !== null && this.#next === null) this.#send(key, asking, true);
     return true;
   }
 
@@ -108,7 +114,7 @@ export class Server {
   stats(nowMs: number): ServerStats {
     return {
       server: this.label,
-      socket: this.#state,
+      socket: this.#socket !== null ? 'open' : this.#isOpening ? 'opening' : 'closed',
       standing: this.memory.standing(nowMs),
       tries: this.#tries,
       replies: this.#replies,
@@ -123,48 +129,87 @@ export class Server {
   /** Ends the server for good; nothing may be waiting. Resolves once the socket is closed. */
   async end(): Promise<void> {
     this.#isEnded = true;
-    const socket = this.#socket;
-    this.#drop();
-    if (socket !== null) await closed(socket);
+    const sockets = [this.#socket, this.#next].filter((socket) => socket !== null);
+    this.#socket = null;
+    this.#next = null;
+    this.#isOpening = false;
+    await Promise.all(sockets.map((socket) => closed(socket)));
+  }
+
+  #isLost(): boolean {
+    return this.memory.unanswered >= REPLACE_AFTER;
   }
 
   #open(nowMs: number): void {
-    const before = this.#socket;
-    this.#drop();
-    if (before !== null) void closed(before);
-    this.#state = 'opening';
+    this.#isOpening = true;
     this.#reopenAtMs = nowMs + REOPEN_PAUSE_MS;
-    this.#connect().catch((error: unknown) => this.#shut(error));
+    this.#connect().catch((error: unknown) => this.#notOpened(error));
   }
 
   /** Every way that it can fail comes later than `#open` returns. */
   async #connect(): Promise<void> {
     const family = isIP(this.#host);
-    const target =
-      family === 0
-        ? await this.#environment.resolve(this.#host)
-        : await Promise.resolve({ address: this.#host, family: family === 6 ? (6 as const) : (4 as const) });
+    const target: ResolvedHost =
+      family === 0 ? await this.#resolve() : { address: this.#host, family: family === 6 ? 6 : 4 };
     if (this.#isEnded) return;
+    if (this.#socket !== null && !this.#isLost()) {
+      // A reply came while the name was looked up.
+      this.#isOpening = false;
+      return;
+    }
     const socket = this.#environment.createSocket(target.family);
-    this.#socket = socket;
+    this.#next = socket;
     this.#opened += 1;
     socket.unref();
     socket.on('message', (datagram) => {
       if (socket === this.#socket) this.#receive(plainBytes(datagram));
     });
     socket.on('error', (error) => {
-      if (socket !== this.#socket) return;
-      if (this.#state === 'open') this.#refuseAll(error);
-      else this.#shut(error);
+      if (socket === this.#socket) this.#refuseAll(error);
+      else if (socket === this.#next) this.#notOpened(error);
     });
     socket.once('connect', () => {
-      if (socket === this.#socket) this.#flush();
+      if (socket === this.#next) this.#takeOver(socket);
     });
     socket.connect(this.#port, target.address);
   }
 
-  #flush(): void {
-    this.#state = 'open';
+  /** @throws where the name can't be resolved, and never could */
+  async #resolve(): Promise<ResolvedHost> {
+    try {
+      this.#resolved = await this.#environment.resolve(this.#host);
+    } catch (error) {
+      if (this.#resolved === null) throw error;
+      this.#lastError = messageOf(error);
+    }
+    return this.#resolved;
+  }
+
+  /** Tries that were sent over the former socket are left to their time-outs. */
+  #takeOver(socket: Socket): void {
+    const former = this.#socket;
+    this.#socket = socket;
+    this.#next = null;
+    this.#isOpening = false;
+    if (former !== null) void closed(former);
+    this.#sendUnsent();
+  }
+
+  #notOpened(error: unknown): void {
+    if (this.#isEnded) return;
+    const failed = this.#next;
+    this.#next = null;
+    this.#isOpening = false;
+    if (failed !== null) void closed(failed);
+    if (this.#socket === null) {
+      this.#refuseAll(error);
+      return;
+    }
+    this.#lastError = messageOf(error);
+    this.#sendUnsent();
+  }
+
+  #sendUnsent(): void {
     for (const [key, asking] of this.#waiting) {
       if (!asking.isSent) this.#send(key, asking, true);
     }
@@ -201,18 +246,9 @@ export class Server {
     }
   }
 
-  /** The socket could not be opened. */
-  #shut(error: unknown): void {
-    if (this.#isEnded) return;
-    const socket = this.#socket;
-    this.#drop();
-    if (socket !== null) void closed(socket);
-    this.#refuseAll(error);
-  }
-
   /** An error that is not of one datagram: which tries it means can't be told, so it is taken to mean all. */
   #refuseAll(error: unknown): void {
-    this.#lastError = error instanceof Error ? error.message : String(error);
+    this.#lastError = messageOf(error);
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     this.#refuse(waiting);
@@ -223,9 +259,8 @@ export class Server {
     this.memory.failed(this.#environment.monotonicMs());
     for (const asking of tries) asking.refused();
   }
+}
 
-  #drop(): void {
-    this.#socket = null;
-    this.#state = 'closed';
-  }
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import type { ResolvedHost } from '../../src/client/environment.ts';
 import { createLookupClient, type LookupClient } from '../../src/client/lookup-client.ts';
 import type { LookupClientOptions } from '../../src/client/options.ts';
 import { REOPEN_PAUSE_MS, REPLACE_AFTER } from '../../src/client/server.ts';
@@ -140,9 +141,58 @@ describe('names', () => {
     expect(await ask()).toMatchObject({ status: 'FOUND' });
     expect(simulation.openSockets).toBe(1);
   });
+
+  /** A client that had a gateway's address, which has been refusing for so long that the name is looked up again. */
+  async function startLost(resolve: () => Promise<ResolvedHost>): Promise<void> {
+    simulation = new Simulation();
+    simulation.hosts.set(A, 'refusing');
+    let looksUp = (): Promise<ResolvedHost> => Promise.resolve({ address: A, family: 4 });
+    const environment = { ...simulation.environment, resolve: () => looksUp() };
+    client = createLookupClient({ servers: [{ host: 'gw.example' }], key: KEY }, environment);
+    await simulation.pass(REOPEN_PAUSE_MS);
+    for (let i = 0; i < REPLACE_AFTER; i++) expect(await ask()).toMatchObject({ reason: 'REFUSED' });
+    looksUp = resolve;
+    simulation.place(A, gateway());
+  }
+
+  it('that can’t be resolved any more keep the address that they had', async () => {
+    await startLost(() => Promise.reject(new Error('getaddrinfo EAI_AGAIN gw.example')));
+    expect(await ask()).toMatchObject({ status: 'FOUND' });
+    expect(stats()).toMatchObject({ socket: 'open', lastError: 'getaddrinfo EAI_AGAIN gw.example' });
+    expect(simulation.openSockets).toBe(1);
+  });
+
+  it('whose resolving never comes to an end don’t keep tries from the present socket', async () => {
+    await startLost(() => new Promise<never>(() => {}));
+    for (let i = 0; i < 3; i++) expect(await ask()).toMatchObject({ status: 'FOUND' });
+    expect(stats()).toMatchObject({ socket: 'open', opened: 1, silent: 0 });
+  });
+
+  it('that are resolved after the gateway has answered again change nothing', async () => {
+    const { promise, resolve } = Promise.withResolvers<ResolvedHost>();
+    await startLost(() => promise);
+    expect(await ask()).toMatchObject({ status: 'FOUND' });
+    resolve({ address: B, family: 4 });
+    await simulation.pass(REOPEN_PAUSE_MS);
+    expect(await ask()).toMatchObject({ status: 'FOUND' });
+    expect(stats()).toMatchObject({ opened: 1 });
+  });
 });
 
 describe('replacing', () => {
+  it('that fails goes on over the present socket, with what was asked meanwhile too', async () => {
+    simulation = new Simulation();
+    simulation.hosts.set(A, 'refusing');
+    start([A]);
+    await simulation.pass(REOPEN_PAUSE_MS);
+    for (let i = 0; i < REPLACE_AFTER; i++) expect(await ask()).toMatchObject({ reason: 'REFUSED' });
+    simulation.place(A, gateway());
+    simulation.openError = new Error('connect EMFILE');
+    expect(await ask()).toMatchObject({ status: 'FOUND' });
+    expect(stats()).toMatchObject({ socket: 'open', opened: 2, lastError: 'connect EMFILE' });
+    expect(simulation.openSockets).toBe(1);
+  });
+
   it('happens once in a pause at most, however many tries are silent', async () => {
     simulation = new Simulation();
     start([A], { timeoutMs: 2 });
