@@ -146,9 +146,16 @@ async function main(): Promise<void> {
     const key = await readKey(values.keys, values.key === undefined ? undefined : Number(values.key));
     return createLookupClient({ servers, key, timeoutMs: Number(values.timeout), cookieTransform: 'express' });
   };
+  let reload: (() => void) | undefined;
+  // From the beginning: a hang-up that nobody listens for ends the process.
+  let isHungUp = false;
+  process.on('SIGHUP', () => {
+    if (reload === undefined) isHungUp = true;
+    else reload();
+  });
   const { cookie, backend: backends } = values;
   const proxy = new SessionProxy({ client: await newClient(), cookie, backends });
-  process.on('SIGHUP', () => {
+  reload = () => {
     newClient().then(
       async (client) => {
         const former = proxy.client;
@@ -157,11 +164,12 @@ async function main(): Promise<void> {
       },
       (error: unknown) => console.error(`the former key stays: ${error instanceof Error ? error.message : error}`),
     );
-  });
+  };
   process.once('SIGTERM', () => {
     proxy.close().then(() => proxy.client.close());
   });
   proxy.server.listen(Number(values.listen));
+  if (isHungUp) reload();
 }
 
 if (import.meta.main) await main();

@@ -1,8 +1,6 @@
 /** The example proxy for Node.js as its own process, a real gateway, three real backends. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
-import { createServer } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { endProcess } from '../../src/gateway/demo/redis-server.ts';
 import { until } from '../e2e/until.ts';
 import { Browser } from '../support/express-app.ts';
+import { freePort } from '../support/free-port.ts';
 import {
   type Answer,
   cookieOf,
@@ -47,15 +46,6 @@ afterAll(async () => {
   if (proxy !== undefined) await endProcess(proxy, 10_000);
   await site?.close();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
 
 interface Upgraded {
   response: IncomingMessage;

@@ -55,6 +55,13 @@ export function addSpoeAgent(program: Command): void {
 }
 
 async function run(options: SpoeAgentOptions): Promise<number> {
+  let reload: (() => void) | undefined;
+  // From the beginning: a hang-up that nobody listens for ends the process.
+  let isHungUp = false;
+  process.on('SIGHUP', () => {
+    if (reload === undefined) isHungUp = true;
+    else reload();
+  });
   const { loadConfig } = await import('../config.ts');
   const { createLogger } = await import('../log.ts');
   const { runUntilEnded } = await import('../lifecycle.ts');
@@ -75,13 +82,10 @@ async function run(options: SpoeAgentOptions): Promise<number> {
       },
       log,
     );
-    const reload = (): void => {
+    stops.push(() => agent.stop());
+    reload = () => {
       agent.reloadKey().catch((error: unknown) => log.error({ problem: reasonOf(error) }, 'the former key stays'));
     };
-    process.on('SIGHUP', reload);
-    stops.push(async () => {
-      process.off('SIGHUP', reload);
-      await agent.stop();
-    });
+    if (isHungUp) reload();
   }, log);
 }
