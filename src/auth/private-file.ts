@@ -2,9 +2,11 @@
  * Reads a small file from disk that may hold a secret: bounded, never waiting, and only if nobody else can read it.
  * May be imported by every floor above.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, type Stats } from 'node:fs';
+import { dirname } from 'node:path';
 
 const GROUP_ANY = 0o070;
+const GROUP_WRITE = 0o020;
 const OTHERS_ANY = 0o007;
 const PERMISSIONS = 0o7777;
 
@@ -29,14 +31,26 @@ export function processGroups(): number[] {
   return [...(process.getegid ? [process.getegid()] : []), ...(process.getgroups ? process.getgroups() : [])];
 }
 
+/** The folder of what systemd hands to this service (LoadCredential=), if it hands it anything. */
+export function credentialsFolder(): string | undefined {
+  return process.env['CREDENTIALS_DIRECTORY'];
+}
+
 /**
- * Reads a file that nobody but its owner may use, and its group only if that is one of the process's own.
+ * Reads a file that nobody but its owner may use, and its group only if that is one of the process's own, or the file one that systemd hands
+ * to this service.
  * @param path a symbolic link is followed; what it leads to is judged
  * @param ownGroups group ids that are the process's own
+ * @param credentials folder of what systemd hands to this service
  * @throws PrivateFileError
  */
-export function readPrivateFile(path: string, maxBytes: number, ownGroups: readonly number[]): string {
-  return readText(path, maxBytes, (stats) => requirePrivate(path, stats, ownGroups));
+export function readPrivateFile(
+  path: string,
+  maxBytes: number,
+  ownGroups: readonly number[],
+  credentials = credentialsFolder(),
+): string {
+  return readText(path, maxBytes, (stats) => requirePrivate(path, stats, ownGroups, credentials));
 }
 
 /**
@@ -71,7 +85,7 @@ function requireRegular(path: string, stats: Stats): void {
   throw new PrivateFileError('not-regular', path, `found ${kindOf(stats)}, allowed: a regular file`);
 }
 
-function requirePrivate(path: string, stats: Stats, ownGroups: readonly number[]): void {
+function requirePrivate(path: string, stats: Stats, ownGroups: readonly number[], credentials?: string): void {
   const found = `found mode 0${(stats.mode & PERMISSIONS).toString(8)}, group ${stats.gid}`;
   if ((stats.mode & OTHERS_ANY) !== 0) {
     const chmod = ownGroups.includes(stats.gid) ? 'o=' : 'go=';
@@ -81,13 +95,22 @@ function requirePrivate(path: string, stats: Stats, ownGroups: readonly number[]
       `${found}, allowed: no access for others; run: chmod ${chmod} ${path} (and replace the secrets if others could read them)`,
     );
   }
-  if ((stats.mode & GROUP_ANY) !== 0 && !ownGroups.includes(stats.gid)) {
+  if ((stats.mode & GROUP_ANY) !== 0 && !ownGroups.includes(stats.gid) && !isCredential(path, stats, credentials)) {
     throw new PrivateFileError(
       'exposed',
       path,
       `${found}, allowed: access for the group only if it is one of this process's (${ownGroups.join(', ')}); run: chmod g= ${path}`,
     );
   }
+}
+
+/**
+ * systemd 254 and newer keeps credentials on a tmpfs, as root's with mode 0400 and an access control list (acl(5)) that lets the service's
+ * user read. With such a list the bits of the group are its mask, and no access of group 0.
+ */
+function isCredential(path: string, stats: Stats, folder: string | undefined): boolean {
+  if (folder === undefined || stats.uid !== 0 || stats.gid !== 0 || (stats.mode & GROUP_WRITE) !== 0) return false;
+  return dirname(realpathSync(path)) === realpathSync(folder);
 }
 
 function kindOf(stats: Stats): string {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -138,5 +138,85 @@ describe('readKeyFile', () => {
   it('names the file in the problems of its content', () => {
     write('keys: []');
     expect(refused().message).toBe(`${path}:1: keys: found a list of 0, allowed: a list of 1 to 256 keys`);
+  });
+});
+
+/**
+ * What systemd makes of LoadCredential= since its version 254 (and Linux 6.3): on a tmpfs, root's, mode 0400, and an access control list by
+ * which one user more may read. Python has setxattr(2), which writes the list (linux/posix_acl_xattr.h).
+ */
+const HAND_OVER = `
+import os, struct, sys
+path, uid = sys.argv[1], int(sys.argv[2])
+none = 0xffffffff
+entries = [(0x01, 4, none), (0x02, 4, uid), (0x04, 0, none), (0x10, 4, none), (0x20, 0, none)]
+acl = struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *entry) for entry in entries)
+os.setxattr(path, 'system.posix_acl_access', acl)
+`;
+const SERVICE = 65534;
+
+describe('readKeyFile, of what systemd hands over', () => {
+  let credentials: string;
+  let credential: string;
+  const keysIn = (file: string, handed: string | undefined = credentials): number =>
+    readKeyFile(file, [SERVICE], handed).size;
+  const code = (file: string, handed?: string): string => {
+    try {
+      return `taken, ${keysIn(file, handed)}`;
+    } catch (error) {
+      return (error as KeyFileError).code;
+    }
+  };
+
+  beforeEach(() => {
+    credentials = mkdtempSync('/dev/shm/credentials-');
+    credential = join(credentials, 'keys.yaml');
+    writeFileSync(credential, TEXT);
+    chmodSync(credential, 0o400);
+    chownSync(credential, 0, 0);
+    execFileSync('/usr/bin/python3', ['-c', HAND_OVER, credential, String(SERVICE)]);
+  });
+  afterEach(() => rmSync(credentials, { recursive: true }));
+
+  it('takes it, whose access control list shows as access of group 0', () => {
+    expect(statSync(credential)).toMatchObject({ mode: 0o100440, uid: 0, gid: 0 });
+    expect(keysIn(credential)).toBe(1);
+    expect(keysIn(credential, `${credentials}/`)).toBe(1);
+  });
+
+  it('takes it as the service’s user, by the variable that systemd sets', () => {
+    chmodSync(credentials, 0o755);
+    const module = new URL('../../src/auth/key-file-access.ts', import.meta.url).href;
+    const script = `import { readKeyFile } from ${JSON.stringify(module)};
+      process.setgroups([]); process.setgid(${SERVICE}); process.setuid(${SERVICE});
+      try { console.log(readKeyFile(process.argv[1]).size); } catch (error) { console.log(error.code); }`;
+    const ask = (env: Record<string, string>): string =>
+      execFileSync(process.execPath, ['--input-type=module', '--eval', script, credential], { encoding: 'utf8', env });
+    expect(ask({ CREDENTIALS_DIRECTORY: credentials })).toBe('1\n');
+    expect(ask({})).toBe('KEY_FILE_EXPOSED\n');
+  });
+
+  it('refuses the same elsewhere: in another folder, in one below, behind a link', () => {
+    expect(code(credential, folder)).toBe('KEY_FILE_EXPOSED');
+    const below = join(credentials, 'below');
+    mkdirSync(below);
+    writeFileSync(join(below, 'keys.yaml'), TEXT);
+    chmodSync(join(below, 'keys.yaml'), 0o440);
+    expect(code(join(below, 'keys.yaml'))).toBe('KEY_FILE_EXPOSED');
+    symlinkSync(join(below, 'keys.yaml'), join(credentials, 'link.yaml'));
+    expect(code(join(credentials, 'link.yaml'))).toBe('KEY_FILE_EXPOSED');
+  });
+
+  it.each([0o460, 0o444, 0o441])('refuses mode 0%o', (mode) => {
+    chmodSync(credential, mode);
+    expect(code(credential)).toBe('KEY_FILE_EXPOSED');
+  });
+
+  it.each([
+    [SERVICE - 1, 0],
+    [0, SERVICE - 1],
+  ])('refuses one of user %d and group %d', (uid, gid) => {
+    chownSync(credential, uid, gid);
+    expect(code(credential)).toBe('KEY_FILE_EXPOSED');
   });
 });
