@@ -6,7 +6,7 @@ import { follow, SILENCE_MS } from '../../src/gateway/console/page/connection.js
 import { compact, duration, nanoseconds, percent } from '../../src/gateway/console/page/format.js';
 import { History, KEPT } from '../../src/gateway/console/page/history.js';
 import { Latencies } from '../../src/gateway/console/page/latency.js';
-import { awayPart, previewShed } from '../../src/gateway/console/page/moves.js';
+import { awayPart, previewShed, previewText } from '../../src/gateway/console/page/moves.js';
 import { eventParser } from '../../src/gateway/console/page/sse.js';
 import { GROUPS, grouped, hitRatio } from '../../src/gateway/console/page/verdicts.js';
 import { fakeStatus, zeroCounts } from '../gateway/control/fake-gateway.ts';
@@ -97,17 +97,42 @@ describe('who moves', () => {
   const all = [backend('a'), backend('b'), backend('c', { share: 2 / 3 })];
 
   test('a fraction of its users, to the others by their shares; what is shed already comes back', () => {
-    expect(previewShed(all, 'a', 5_000)).toEqual({ all: 900, moved: 450, to: { b: 150, c: 300 }, nowhere: false });
+    expect(previewShed(all, 'a', 5_000)).toEqual({
+      ...{ all: 900, own: 450, others: 0, nowhere: false },
+      ...{ to: { b: 150, c: 300 }, gains: { a: -450, b: 150, c: 300 } },
+    });
+    expect(previewText(all, 'a', 5_000)).toBe('About 450 users of 900 will move: c 300, b 150.');
     const shedding = [backend('a', { shed: 5_000 }), ...all.slice(1)];
-    expect(previewShed(shedding, 'a', 1_000)).toMatchObject({ moved: -360 });
+    expect(previewShed(shedding, 'a', 1_000)).toMatchObject({ own: -360, others: 0 });
+    expect(previewText(shedding, 'a', 1_000)).toBe('About 360 users of 900 come back to it.');
   });
 
   test('nobody, where nobody takes them', () => {
-    const others = [backend('a'), backend('b', { state: 'down' }), backend('c', { shed: 1 })];
-    expect(previewShed(others, 'a', 5_000)).toMatchObject({ moved: 0, nowhere: true });
-    expect(previewShed([backend('a', { sessions: null }), ...all.slice(1)], 'a', 5_000)).toMatchObject({
-      all: null,
-      moved: null,
+    const others = [backend('a', { shed: 1 }), backend('b', { state: 'down', sessions: 0 }), backend('c', { shed: 1 })];
+    expect(previewShed(others, 'a', 5_000)).toMatchObject({ own: 0, others: 0, nowhere: true });
+    expect(previewText(others, 'a', 5_000)).toBe('No other backend takes users: nobody would move.');
+    const uncounted = [backend('a', { sessions: null }), ...all.slice(1)];
+    expect(previewShed(uncounted, 'a', 5_000)).toMatchObject({ all: null, own: null });
+    expect(previewText(uncounted, 'a', 5_000)).toMatch(/aren’t counted/);
+    expect(previewShed(all, 'gone', 5_000)).toMatchObject({ own: null });
+  });
+
+  test('others’ users too, as one that sheds takes nobody', () => {
+    const draining = backend('c', { state: 'draining', share: 0, sessions: 10_000 });
+    const fleet = [backend('a', { share: 0.5 }), backend('b', { share: 0.5 }), draining];
+    expect(previewShed(fleet, 'a', 100)).toMatchObject({ own: 9, others: 5_000, gains: { a: -5_009, b: 5_009, c: 0 } });
+    expect(previewText(fleet, 'a', 100)).toBe(
+      'About 9 users of 900 will move: b 9. Besides, about 5,000 users of other backends are no longer answered with it: one that sheds takes nobody.',
+    );
+    const shedding = [backend('a', { share: 0.5, shed: 100 }), ...fleet.slice(1)];
+    expect(previewText(shedding, 'a', 0)).toBe(
+      'About 9 users of 900 come back to it. Besides, about 5,000 users of other backends are answered with it: it takes users again.',
+    );
+    // The only taker: everyone who is shed to it goes back.
+    const last = [backend('a'), backend('b', { shed: 5_000 })];
+    expect(previewText(last, 'a', 100)).toMatch(/none of its own moves\. Besides, about 450 users of other backends/);
+    expect(previewShed([backend('a'), backend('b', { shed: 1, sessions: null })], 'a', 1)).toMatchObject({
+      others: null,
     });
   });
 

@@ -36,9 +36,10 @@ export class Actions {
   }
 
   shed(name, shed) {
-    const { moved } = previewShed(this.#store.backends.backends, name, shed);
-    const users =
-      moved === null ? '' : ` About ${counted(Math.abs(moved), 'user')} ${moved < 0 ? 'come back' : 'move'}.`;
+    const { own, others } = previewShed(this.#store.backends.backends, name, shed);
+    const verb = own < 0 ? 'come back' : 'move';
+    const besides = others > 0 ? `, and ${number(others)} of other backends with them` : '';
+    const users = own === null || others === null ? '' : ` About ${counted(Math.abs(own), 'user')} ${verb}${besides}.`;
     return this.#change(name, { shed }, `${name} sheds ${hundredths(shed)}.${users}`);
   }
 

@@ -21,8 +21,8 @@ export function Backends({ store, actions, isAway }) {
   const matching = backends.filter(({ name }) => name.includes(wanted.trim()));
   const rows = matching.slice(0, ROWS_MAX);
   const preview = store.preview === null ? null : previewShed(backends, store.preview.name, store.preview.shed);
-  const coming = (name) => preview?.to[name] ?? 0;
-  const most = Math.max(1, ...backends.map(({ name, sessions }) => (sessions ?? 0) + Math.max(0, coming(name))));
+  const coming = (name) => Math.max(0, preview?.gains[name] ?? 0);
+  const most = Math.max(1, ...backends.map(({ name, sessions }) => (sessions ?? 0) + coming(name)));
   const sessions = backends.reduce((sum, backend) => sum + (backend.sessions ?? 0), 0);
   return html`
     <section class="card backends" id="backends" tabindex="-1" aria-labelledby="backends-title">

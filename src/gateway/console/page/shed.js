@@ -1,10 +1,8 @@
 /** The slider by which a backend is made to shed: what would happen is shown before it is let go. Imported by backends.js. */
 import { useEffect, useRef } from 'preact/hooks';
-import { counted, hundredths, number } from './format.js';
+import { hundredths } from './format.js';
 import { html } from './html.js';
-import { previewShed } from './moves.js';
-
-const TARGETS_MAX = 4;
+import { previewText } from './moves.js';
 
 export function Shed({ backend, backends, store, actions, isAway }) {
   const { name } = backend;
@@ -39,24 +37,11 @@ export function Shed({ backend, backends, store, actions, isAway }) {
           if (!Number.isNaN(event.currentTarget.valueAsNumber)) set(event.currentTarget.valueAsNumber);
         }} /><span aria-hidden="true">%</span>
       </div>
-      <p class="will" role="status" data-testid="preview">${previewText(backend, backends, shed)}</p>
+      <p class="will" role="status" data-testid="preview">${previewText(backends, name, shed)}</p>
       <div class="does">
         <button type="submit" class="main" disabled=${isSame || isAway}>Shed ${hundredths(shed)}</button>
         <button type="button" class="quiet" onClick=${close}>Cancel</button>
       </div>
     </form>
   `;
-}
-
-function previewText(backend, backends, shed) {
-  const { all, moved, to, nowhere } = previewShed(backends, backend.name, shed);
-  if (nowhere) return 'No other backend takes users: nobody would move.';
-  if (all === null) return 'Its sessions aren’t counted yet.';
-  if (shed === backend.shed)
-    return backend.shed === 0 ? `None of its ${counted(all, 'user')} moves.` : `It sheds ${hundredths(shed)} now.`;
-  if (moved < 0) return `About ${counted(-moved, 'user')} of ${number(all)} come back to it.`;
-  const targets = Object.entries(to).sort(([, a], [, b]) => b - a);
-  const shown = targets.slice(0, TARGETS_MAX).map(([name, users]) => `${name} ${number(users)}`);
-  const more = targets.length - shown.length;
-  return `About ${counted(moved, 'user')} of ${number(all)} will move: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`;
 }
