@@ -191,6 +191,31 @@ describe('with the address that the command prints', LIMIT, () => {
     await says(row('web-2').getByTestId('backend-state'), 'active');
   });
 
+  test('a part is typed to two decimals, and what is typed stays while the figures go on', async () => {
+    await button('Shed users of web-2').click();
+    const field = page.getByLabel('Percent');
+    const figures = () => page.evaluate('document.querySelector(".who .muted").textContent');
+    const typedSlowly = async (keys: string) => {
+      for (const key of keys) {
+        await field.press(key);
+        const before = await figures();
+        if (key === '.') await expect.poll(figures, WAIT).not.toBe(before);
+      }
+    };
+    await field.fill('');
+    await typedSlowly('12.05');
+    expect(await field.inputValue()).toBe('12.05');
+    await button('Shed 12.05 %').waitFor();
+    for (let i = 0; i < 5; i++) await field.press('Backspace');
+    expect(await field.inputValue()).toBe('');
+    await typedSlowly('30');
+    await button('Shed 30 %').waitFor();
+    await field.fill('140');
+    await page.getByRole('slider').focus();
+    expect(await field.inputValue()).toBe('100');
+    await button('Cancel').click();
+  });
+
   test('a change that somebody else has made since is not undone', async () => {
     await button('Drain web-3').focus();
     await page.keyboard.press('Space');
