@@ -224,7 +224,9 @@ describe('with the address that the command prints', LIMIT, () => {
     await button('Undo').last().click();
     await says(page.locator('.toast.bad'), /changed by somebody else/);
     await says(row('web-3').getByTestId('backend-state'), 'down');
+    // Whoever said that it is down has to say that it works.
     await button('Undrain web-3').click();
+    await button('It works').click();
     await says(row('web-3').getByTestId('backend-state'), 'active');
   });
 
@@ -250,6 +252,23 @@ describe('with the address that the command prints', LIMIT, () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
     await row('web-3').waitFor({ state: 'detached' });
     await says(page.locator('.log'), /web-3 is removed/);
+  });
+
+  test('the last active backend is drained only by who has read that new users are answered with none', async () => {
+    await button('Drain web-1').click();
+    await says(row('web-1').getByTestId('backend-state'), 'draining');
+    await button('Drain web-2').click();
+    const question = page.getByRole('dialog');
+    await says(question, /No other backend takes users\..*who is new is answered with none: NOT_FOUND/s);
+    await question.getByRole('button', { name: 'Drain' }).click();
+    await says(row('web-2').getByTestId('backend-state'), 'draining');
+    await until(async () => (await client.lookup('nobody')).backend === null, WAIT_MS);
+    expect((await client.lookup(sidOf(0))).backend).toBe(1);
+    await says(page.locator('.log'), /web-2 is draining: no other backend takes users, so they stay/);
+    for (const name of ['web-1', 'web-2']) {
+      await button(`Undrain ${name}`).click();
+      await says(row(name).getByTestId('backend-state'), 'active');
+    }
   });
 
   test('no violation of axe, in light and in dark; and nothing to scroll sideways on a phone', async () => {

@@ -6,7 +6,7 @@ import { follow, SILENCE_MS } from '../../src/gateway/console/page/connection.js
 import { compact, duration, nanoseconds, percent } from '../../src/gateway/console/page/format.js';
 import { History, KEPT } from '../../src/gateway/console/page/history.js';
 import { Latencies } from '../../src/gateway/console/page/latency.js';
-import { awayPart, previewShed, previewText } from '../../src/gateway/console/page/moves.js';
+import { awayPart, canLeave, previewShed, previewText } from '../../src/gateway/console/page/moves.js';
 import { eventParser } from '../../src/gateway/console/page/sse.js';
 import { GROUPS, grouped, hitRatio } from '../../src/gateway/console/page/verdicts.js';
 import { fakeStatus, zeroCounts } from '../gateway/control/fake-gateway.ts';
@@ -140,6 +140,9 @@ describe('who moves', () => {
     expect(awayPart(backend('a', { shed: 2_500 }), all)).toBe(0.25);
     expect(awayPart(backend('a', { state: 'draining' }), all)).toBe(1);
     expect(awayPart(backend('a', { state: 'down' }), [backend('a', { state: 'down' })])).toBe(0);
+    const last = [backend('a'), backend('b', { state: 'down' }), backend('c', { weight: 0 })];
+    expect(['a', 'b'].map((name) => canLeave(last, name))).toEqual([false, true]);
+    expect(canLeave([backend('a'), backend('b', { shed: 1 })], 'a')).toBe(true);
   });
 });
 

@@ -3,7 +3,7 @@
  * What can't be, or hurts, is asked about first. Imported by main.js.
  */
 import { counted, hundredths, number } from './format.js';
-import { awayPart, previewShed } from './moves.js';
+import { awayPart, canLeave, previewShed } from './moves.js';
 
 export class Actions {
   #store;
@@ -28,11 +28,25 @@ export class Actions {
   }
 
   drain(name) {
-    return this.#change(name, { state: 'draining' }, `${name} is draining: ${this.#users(name)} answered with others.`);
+    if (this.#canLeave(name)) return this.#leave(name, 'draining');
+    return this.#ask({
+      title: `Drain ${name}? No other backend takes users.`,
+      text: this.#nowhereText(name),
+      confirm: 'Drain',
+      run: () => this.#leave(name, 'draining'),
+    });
   }
 
   undrain(name) {
-    return this.#change(name, { state: 'active' }, `${name} is active again: its users come back.`);
+    const run = () =>
+      this.#change(name, { state: 'active' }, `${name} is active again: its users are answered with it.`);
+    if (this.#find(name)?.state !== 'down') return run();
+    return this.#ask({
+      title: `Say that ${name} works again?`,
+      text: `It was said to be down. Every gateway answers ${this.#usersOf(name)} with it at once. It can be undone.`,
+      confirm: 'It works',
+      run,
+    });
   }
 
   shed(name, shed) {
@@ -46,9 +60,11 @@ export class Actions {
   down(name) {
     this.#ask({
       title: `Say that ${name} is down?`,
-      text: `Every gateway answers ${this.#usersOf(name)} with other backends at once. It can be undone.`,
+      text: this.#canLeave(name)
+        ? `Every gateway answers ${this.#usersOf(name)} with other backends at once. It can be undone.`
+        : this.#nowhereText(name),
       confirm: 'It is down',
-      run: () => this.#change(name, { state: 'down' }, `${name} is down: ${this.#users(name)} answered with others.`),
+      run: () => this.#leave(name, 'down'),
     });
   }
 
@@ -122,6 +138,22 @@ export class Actions {
   #usersOf(name) {
     const sessions = this.#find(name)?.sessions ?? null;
     return sessions === null ? 'its users' : `its ${counted(sessions, 'user')}`;
+  }
+
+  #canLeave(name) {
+    return canLeave(this.#store.backends?.backends ?? [], name);
+  }
+
+  #nowhereText(name) {
+    return `No other backend is active with a weight. So ${this.#usersOf(name)} stay with it, users of the others go back to where they are stored, even where that is down, and who is new is answered with none: NOT_FOUND. It can be undone.`;
+  }
+
+  /** @param state draining or down */
+  #leave(name, state) {
+    const where = this.#canLeave(name)
+      ? `${this.#users(name)} answered with others`
+      : 'no other backend takes users, so they stay, and who is new is answered with none';
+    return this.#change(name, { state }, `${name} is ${state}: ${where}.`);
   }
 
   #ask(question) {

@@ -22,10 +22,15 @@ function placing(backends, name) {
   return backends.filter((other) => other.name !== name && other.state === 'active' && other.weight > 0);
 }
 
+/** Whether another backend would answer the users of this one, were it draining or down; if none would, they stay, and new users are answered with none. */
+export function canLeave(backends, name) {
+  return placing(backends, name).length > 0;
+}
+
 /** The part of a backend's stored users who are answered with others now. */
 export function awayPart({ name, state, shed }, backends) {
   if (state === 'active') return takers(backends, name).length === 0 ? 0 : shed / WHOLE;
-  return placing(backends, name).length === 0 ? 0 : 1;
+  return canLeave(backends, name) ? 1 : 0;
 }
 
 /**
