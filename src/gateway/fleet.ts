@@ -14,6 +14,7 @@ import { z } from 'zod';
 import type { Runtime } from '../sync/runtime.ts';
 import { reasonOf } from './errors.ts';
 import type { Logger } from './log.ts';
+import { packetCounts } from './packet-counts.ts';
 import type { FleetMember, FleetSighting, FleetView, Status } from './ports.ts';
 
 /** Gateways that are shown. */
@@ -64,7 +65,7 @@ export interface FleetParts {
 }
 
 type Rates = Pick<FleetMember, 'answersPerSecond' | 'hitRatio'>;
-type Counts = Status['packets'];
+type Counts = ReturnType<typeof packetCounts>;
 
 export class Fleet {
   readonly #parts: FleetParts;
@@ -214,7 +215,7 @@ export class Fleet {
 
   #measure(): void {
     const atMs = this.#parts.runtime.monotonicMs();
-    const { packets } = this.#parts.status();
+    const packets = packetCounts(this.#parts.status());
     if (this.#counted !== undefined) {
       this.#rates = ratesOf(this.#counted.packets, packets, (atMs - this.#counted.atMs) / 1000);
     }
@@ -224,8 +225,8 @@ export class Fleet {
 
 /** Over an interval, from counters that only grow; ones that were made anew give none. */
 function ratesOf(before: Counts, after: Counts, seconds: number): Rates {
-  const grown = (name: keyof Counts): number => after[name] - before[name];
-  const names = (Object.keys(after) as (keyof Counts)[]).filter((name) => name.startsWith('REPLY_'));
+  const grown = (name: string): number => (after[name] ?? 0) - (before[name] ?? 0);
+  const names = Object.keys(after).filter((name) => name.startsWith('REPLY_'));
   if (seconds <= 0 || names.some((name) => grown(name) < 0)) return { answersPerSecond: null, hitRatio: null };
   const answers = names.reduce((sum, name) => sum + grown(name), 0);
   const hits = grown('REPLY_FOUND') + grown('REPLY_MOVED');

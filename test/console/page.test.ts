@@ -20,7 +20,7 @@ const healthy = () => {
 
 test('every verdict is in one group, but what is left to the host', () => {
   for (const name of Object.keys(Verdict).filter((each) => each !== 'COUNT')) {
-    const counts: Record<string, number> = grouped({ ...zeroCounts(), [name]: 3 });
+    const counts: Record<string, number> = grouped({ packets: { ...zeroCounts(), [name]: 3 }, responder: null });
     const groups: { id: string }[] = GROUPS;
     const sum = groups.reduce((all, { id }) => all + (counts[id] ?? 0), 0);
     expect([name, sum]).toEqual([name, name.startsWith('PASS_') ? 0 : 3]);
@@ -45,6 +45,20 @@ describe('rates', () => {
       history.add(next, 6);
       expect(history.points.at(-1)).toEqual({ timeMs: 6, rates: null });
     }
+  });
+
+  test('have what the daemon answered in them', () => {
+    const history = new History();
+    for (const [atMs, count] of [
+      [1_000, 0],
+      [2_000, 100],
+    ] as const) {
+      const packets = { ...zeroCounts(), REPLY_FOUND: count, PASS_MISS: count, REPLY_DENIED: count };
+      const responder = { ...zeroCounts(), REPLY_FOUND: count / 2, REPLY_PLACED: count / 2 };
+      history.add({ atMs, status: { packets, responder, startedAt: 'a', keys: [] } }, atMs);
+    }
+    expect(history.average()).toMatchObject({ found: 150, placed: 50, denied: 100 });
+    expect(hitRatio(history.average())).toBe(0.75);
   });
 
   test('are kept for a while only', () => {

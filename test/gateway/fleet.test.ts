@@ -111,13 +111,16 @@ test('rates are of the time between two beats, and the hit ratio of lookups', as
     REPLY_MOVED: found,
     REPLY_NOT_FOUND: found * 4,
     REPLY_DENIED: found,
+    PASS_MISS: found * 2,
   });
-  const fleet = join({ status: () => ({ ...fakeStatus(), packets: packets() }) });
+  // What the kernel left to the daemon.
+  const responder = () => ({ ...fakeStatus().packets, REPLY_MOVED: found, REPLY_PLACED: found });
+  const fleet = join({ status: () => ({ ...fakeStatus(), packets: packets(), responder: responder() }) });
   await round();
   expect(fleet.view().members[0]).toMatchObject({ answersPerSecond: null, hitRatio: null });
   found = 200;
   await round(2_000);
-  expect(fleet.view().members[0]).toMatchObject({ answersPerSecond: 900, hitRatio: 0.5 });
+  expect(fleet.view().members[0]).toMatchObject({ answersPerSecond: 1_100, hitRatio: 0.5 });
   // Made anew.
   found = 0;
   await round(2_000);

@@ -1,6 +1,7 @@
 /**
  * What `gateway top` makes of two looks at the daemon: rates, ratios, quantiles. Pure. Imported by src/gateway/top and its command.
  */
+import { packetCounts } from '../packet-counts.ts';
 import type { BackendViews, KeyInfo, Status } from '../ports.ts';
 
 /** Times of answers in the kernel as the status has them, where it has them. */
@@ -48,7 +49,7 @@ export interface Rates {
   readonly byVerdict: Readonly<Record<string, number>>;
   /** Packets that were dropped, for whatever reason. */
   readonly dropped: number;
-  /** Of lookups that were answered, the part whose session is stored, 0 to 1; null where there were none. */
+  /** Of lookups that were answered, denied ones left out, the part whose session is stored, 0 to 1; null where there were none. */
   readonly hits: number | null;
   readonly latency: Quantiles | null;
   /** Requests by the id of their key, where the daemon counts them. */
@@ -56,7 +57,7 @@ export interface Rates {
 }
 
 const STORED = ['REPLY_FOUND', 'REPLY_MOVED'] as const;
-const LOOKUPS = [...STORED, 'REPLY_PLACED', 'REPLY_NOT_FOUND', 'REPLY_DENIED'] as const;
+const LOOKUPS = [...STORED, 'REPLY_PLACED', 'REPLY_NOT_FOUND'] as const;
 
 export const isAnswer = (verdict: string): boolean => verdict.startsWith('REPLY_');
 const isDrop = (verdict: string): boolean => verdict.startsWith('DROP_') || verdict === 'ABORTED';
@@ -64,7 +65,7 @@ const isDrop = (verdict: string): boolean => verdict.startsWith('DROP_') || verd
 export function ratesBetween(before: Sample | null, now: Sample): Rates | null {
   if (before === null || before.status.pid !== now.status.pid) return null;
   const seconds = (now.atMs - before.atMs) / 1_000;
-  const [from, to] = [before, now].map(packetsOf);
+  const [from, to] = [before, now].map(({ status }) => packetCounts(status));
   const names = Object.keys(to ?? {}).filter((name) => (to?.[name] ?? 0) > 0);
   const counts = names.map((name) => [name, (to?.[name] ?? 0) - (from?.[name] ?? 0)] as const);
   // Counters that went back are those of other maps.
@@ -91,12 +92,6 @@ function keyRates(before: SeenStatus['keys'], now: SeenStatus['keys'], seconds: 
       return uses === undefined || from === undefined || uses < from ? [] : [[id, (uses - from) / seconds]];
     }),
   );
-}
-
-function packetsOf({ status: { packets, responder } }: Sample): Record<string, number> {
-  const counts: Record<string, number> = { ...packets };
-  for (const [verdict, count] of Object.entries(responder ?? {})) counts[verdict] = (counts[verdict] ?? 0) + count;
-  return counts;
 }
 
 /** Of the answers that were timed in between, whatever they said. */

@@ -66,6 +66,11 @@ describe('rates', () => {
     expect(rates).toMatchObject({ answers: 7, hits: 1 });
   });
 
+  test('who is denied is neither a hit nor none', () => {
+    const packets = { REPLY_FOUND: 3, REPLY_NOT_FOUND: 1, REPLY_DENIED: 4 };
+    expect(ratesBetween(sample(0), sample(1, packets))).toMatchObject({ answers: 8, hits: 0.75 });
+  });
+
   test('no lookups have no hits', () => {
     expect(ratesBetween(sample(0), sample(1, { DROP_MAGIC: 3 }))).toMatchObject({ answers: 0, dropped: 3, hits: null });
   });

@@ -18,6 +18,7 @@ export class History {
     const reading = {
       atMs: stats.atMs,
       packets: stats.status.packets,
+      responder: stats.status.responder,
       startedAt: stats.status.startedAt,
       keys: stats.status.keys,
     };

@@ -32,10 +32,10 @@ function groupOf(verdict) {
   )?.id;
 }
 
-/** Counters by verdict as counters by group. */
-export function grouped(packets) {
+/** Counters by verdict as counters by group: the kernel's, and the daemon's own for what the kernel left to it. */
+export function grouped({ packets, responder }) {
   const sums = Object.fromEntries(GROUPS.map(({ id }) => [id, 0]));
-  for (const [verdict, count] of Object.entries(packets)) {
+  for (const [verdict, count] of [packets, responder ?? {}].flatMap(Object.entries)) {
     const id = groupOf(verdict);
     if (id !== undefined) sums[id] += count;
   }
@@ -44,12 +44,12 @@ export function grouped(packets) {
 
 /**
  * A second, between two readings.
- * @param before,after of `packets` and `atMs` of a clock that never goes back
+ * @param before,after of `packets` and `responder` of the status, and `atMs` of a clock that never goes back
  * @returns by group; null where the counters were made anew, or no time went by
  */
 export function ratesBetween(before, after) {
   const inSeconds = (after.atMs - before.atMs) / 1000;
-  const [from, to] = [grouped(before.packets), grouped(after.packets)];
+  const [from, to] = [grouped(before), grouped(after)];
   if (!(inSeconds > 0) || GROUPS.some(({ id }) => to[id] < from[id])) return null;
   return Object.fromEntries(GROUPS.map(({ id }) => [id, (to[id] - from[id]) / inSeconds]));
 }
@@ -58,7 +58,7 @@ export function total(rates) {
   return GROUPS.reduce((sum, { id }) => sum + rates[id], 0);
 }
 
-/** Of lookups for which it is decided by the table, the part that found a live record; null where there was none. */
+/** Of lookups for which it is decided by the table, denied ones left out, the part that found a live record; null where there was none. */
 export function hitRatio(rates) {
   const hits = rates.found + rates.moved;
   const lookups = hits + rates.placed + rates.missing;
