@@ -156,6 +156,21 @@ describe('with the address that the command prints', LIMIT, () => {
     await says(page.locator('.fleet tbody tr'), /this one.*Live/s);
   });
 
+  test('a token that is refused meanwhile is asked for again, and not tried on', async () => {
+    let asked = 0;
+    await page.route('**/v1/backends', async (route) => {
+      asked += 1;
+      await route.fulfill({ status: 401, contentType: 'application/problem+json', body: '{"detail":"found another"}' });
+    });
+    await says(page.getByRole('alert'), 'It was refused: found another');
+    const gone = await page.evaluate('sessionStorage.length');
+    await page.unroute('**/v1/backends');
+    expect([gone, asked]).toEqual([0, 1]);
+    await page.getByLabel('Token').fill(address.hash.slice('#token='.length));
+    await button('Sign in').click();
+    await says(state(), 'Live');
+  });
+
   test('a backend is drained by mouse: its users are answered with others, and are shown so; and undone', async () => {
     await button('Drain web-1').click();
     await says(row('web-1').getByTestId('backend-state'), 'draining');

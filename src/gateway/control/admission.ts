@@ -42,6 +42,7 @@ export class Admission {
   readonly #nowMs: () => number;
   readonly #sources = new Map<string, Source>();
   readonly #all: Bucket;
+  readonly #replaced = new Set<() => void>();
 
   /** @param nowMs monotonic */
   constructor(token: Token, nowMs: () => number) {
@@ -52,7 +53,14 @@ export class Admission {
 
   /** From now on this is the token. */
   replace(token: Token): void {
+    const isAnother = !token.equals(this.#token);
     this.#token = token;
+    if (isAnother) for (const each of this.#replaced) each();
+  }
+
+  /** @param listener told when who had the token has it no longer */
+  onReplaced(listener: () => void): void {
+    this.#replaced.add(listener);
   }
 
   /** Sources remembered. */

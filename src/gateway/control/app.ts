@@ -52,7 +52,10 @@ export function createApp(parts: AppParts): FastifyInstance {
   });
   if (admission !== undefined) requireToken(app, admission, log);
   addConsole(app);
-  addRoutes(app, gateway, metrics, new EventStream(gateway, events));
+  const streams = new EventStream(gateway, events);
+  // They were opened with a token that admits nobody any more.
+  admission?.onReplaced(() => streams.cut());
+  addRoutes(app, gateway, metrics, streams);
   return app;
 }
 

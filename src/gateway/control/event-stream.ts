@@ -35,6 +35,7 @@ export class EventStream {
   readonly #statsReaders = new Set<(text: string) => void>();
   #statsTimer: NodeJS.Timeout | undefined;
   #readers = 0;
+  readonly #open = new Set<ServerResponse>();
 
   constructor(gateway: Source, limits: EventLimits = EVENT_LIMITS) {
     this.#gateway = gateway;
@@ -57,7 +58,7 @@ export class EventStream {
     const tellStats = (text: string): void => {
       if (response.writableLength <= this.#limits.queueMaxBytes) response.write(text);
     };
-    streamEvents(response, this.#limits, ({ tell }) => {
+    this.#stream(response, ({ tell }) => {
       const unsubscribe = this.#gateway.subscribe(({ type, ...data }: GatewayEvent) => tell(type, data));
       if (textOf !== undefined) this.#addStatsReader(tellStats, textOf);
       return () => {
@@ -75,9 +76,25 @@ export class EventStream {
       packet: (event) => teller?.tell('packet', event),
       lost: (packets) => teller?.lose(packets),
     });
-    streamEvents(response, this.#limits, (told) => {
+    this.#stream(response, (told) => {
       teller = told;
       return end;
+    });
+  }
+
+  /** Cuts every reader. */
+  cut(): void {
+    for (const response of this.#open) response.destroy();
+  }
+
+  #stream(response: ServerResponse, begin: (teller: EventTeller) => () => void): void {
+    this.#open.add(response);
+    streamEvents(response, this.#limits, (teller) => {
+      const end = begin(teller);
+      return () => {
+        this.#open.delete(response);
+        end();
+      };
     });
   }
 

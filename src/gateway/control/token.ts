@@ -25,6 +25,10 @@ export class Token {
     return timingSafeEqual(digestOf(text), this.#digest);
   }
 
+  equals(other: Token): boolean {
+    return timingSafeEqual(other.#digest, this.#digest);
+  }
+
   toString(): string {
     return 'token';
   }

@@ -1,6 +1,6 @@
 /** The control API over TCP. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type IncomingHttpHeaders, request } from 'node:http';
+import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -152,6 +152,37 @@ test('a body that nobody may send is not waited for', async () => {
     connection.write('PUT /v1/sessions/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nx');
   });
   expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+});
+
+test('streams end with the token that they were opened with, those of the socket go on', async () => {
+  const admission = new Admission(new Token(TOKEN), () => 0);
+  const path = join(folder, 'streams.sock');
+  const http = { host: '127.0.0.1', port: 0, admission };
+  const own = await startControl(path, gateway, log, { http });
+  const open = (where: object) =>
+    new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = { authorization: `Bearer ${TOKEN}` };
+      request({ ...where, path: '/v1/events', headers, agent: false }, resolve)
+        .on('error', reject)
+        .end();
+    });
+  const [overTcp, bySocket] = await Promise.all([
+    open({ host: '127.0.0.1', port: own.http?.port }),
+    open({ socketPath: path }),
+  ]);
+  try {
+    const cut = new Promise<boolean>((resolve) => overTcp.once('close', () => resolve(true)));
+    for (const each of [overTcp, bySocket]) each.on('error', () => undefined).resume();
+    admission.replace(new Token(TOKEN));
+    expect(gateway.readers.size).toBe(2);
+    admission.replace(new Token(`${TOKEN}2`));
+    expect(await cut).toBe(true);
+    await expect.poll(() => gateway.readers.size, { timeout: 60_000 }).toBe(1);
+    expect(bySocket.destroyed).toBe(false);
+  } finally {
+    bySocket.destroy();
+    await own.close();
+  }
 });
 
 test('the log has no token, whatever happens', async () => {

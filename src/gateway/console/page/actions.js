@@ -198,7 +198,8 @@ export class Actions {
     try {
       await action();
     } catch (error) {
-      this.#store.toast(error.message, { isProblem: true });
+      // That the token is refused is told by the page that asks for another.
+      if (error.status !== 401) this.#store.toast(error.message, { isProblem: true });
     } finally {
       const left = new Set(this.#store.busy);
       left.delete(name);

@@ -13,9 +13,14 @@ export class Problem extends Error {
 
 export class Api {
   #token;
+  #onRefused;
+  /** The token's refusal: asked again, it would only count as one more wrong token of this address. */
+  #refused;
 
-  constructor(token) {
+  /** @param onRefused told when the token isn't that of the gateway any more */
+  constructor(token, onRefused) {
     this.#token = token;
+    this.#onRefused = onRefused;
   }
 
   get backends() {
@@ -56,6 +61,7 @@ export class Api {
   }
 
   async #fetch(method, path, body, signal) {
+    if (this.#refused !== undefined) throw this.#refused;
     let response;
     try {
       response = await fetch(new URL(path.slice(1), document.baseURI), {
@@ -75,9 +81,14 @@ export class Api {
     }
     if (response.ok) return response;
     const problem = await response.json().catch(() => ({}));
-    throw new Problem(problem.detail ?? `HTTP status ${response.status}`, {
+    const refusal = new Problem(problem.detail ?? `HTTP status ${response.status}`, {
       code: problem.code,
       status: response.status,
     });
+    if (response.status === 401) {
+      this.#refused = refusal;
+      this.#onRefused(refusal.message);
+    }
+    throw refusal;
   }
 }

@@ -47,7 +47,10 @@ async function connect(token) {
   ending.abort();
   ending = new AbortController();
   const { signal } = ending;
-  const api = new Api(token);
+  const api = new Api(token, (reason) => {
+    // Of a token that was given up meanwhile it is no news.
+    if (!signal.aborted) logOut(reason);
+  });
   const actions = new Actions(store, api);
   sessionStorage.setItem(TOKEN, token);
   store.set({ phase: 'connecting', refused: null });
@@ -70,8 +73,8 @@ async function connect(token) {
   try {
     await follow({ open: (either) => api.events(either), onEvent, onAway, wait, timer, random: Math.random, signal });
   } catch (error) {
-    if (signal.aborted) return;
-    logOut(error.message);
+    // Refused, and told.
+    if (error.status !== 401) throw error;
   } finally {
     clearInterval(refreshing);
   }
