@@ -304,7 +304,10 @@ describe('with the address that the command prints', LIMIT, () => {
     const figures = await textOf(page.getByTestId('sessions').first());
     await stage.stopGateway('SIGKILL');
     await says(state(), 'Away');
-    await says(page.locator('.live'), /The gateway is away\..*no gateway is running.*for \d+ s/is);
+    await says(
+      page.locator('.live'),
+      /The gateway is away\..*no gateway is running.*The kernel goes on answering.*for \d+ s/is,
+    );
     expect(await page.title()).toMatch(/^Away/);
     expect(await textOf(page.getByTestId('sessions').first())).toBe(figures);
     expect(await button('Drain web-1').isDisabled()).toBe(true);

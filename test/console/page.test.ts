@@ -1,7 +1,7 @@
 /** What the page works out, without a browser. */
 import { describe, expect, test } from 'vitest';
 import { Verdict } from '../../src/abi.ts';
-import { attention } from '../../src/gateway/console/page/attention.js';
+import { attention, meanwhile } from '../../src/gateway/console/page/attention.js';
 import { follow, SILENCE_MS } from '../../src/gateway/console/page/connection.js';
 import { compact, duration, nanoseconds, percent } from '../../src/gateway/console/page/format.js';
 import { History, KEPT } from '../../src/gateway/console/page/history.js';
@@ -279,6 +279,13 @@ describe('what needs attention', () => {
       text: expect.stringMatching(text),
       remedy: expect.stringMatching(/\S/),
     });
+  });
+
+  test('without the daemon only the kernel answers, where it does', () => {
+    const of = (...modes: string[]) => meanwhile({ interfaces: modes.map((mode) => ({ name: 'eth0', mode })) });
+    expect(of('missing', 'native')).toMatch(/^The kernel goes on/);
+    for (const modes of [['none'], ['missing', 'none'], []]) expect(of(...modes)).toMatch(/^Nothing answers lookups/);
+    expect(meanwhile(undefined)).toMatch(/isn’t known/);
   });
 
   test('the worst comes first', () => {

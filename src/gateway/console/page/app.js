@@ -1,6 +1,6 @@
 /** The whole page: who it is, what needs attention, the figures, and what can be done. Imported by main.js. */
 import { useEffect, useReducer } from 'preact/hooks';
-import { attention } from './attention.js';
+import { attention, meanwhile } from './attention.js';
 import { Backends } from './backends.js';
 import { EventList } from './event-list.js';
 import { Fleet } from './fleet.js';
@@ -89,7 +89,7 @@ function Connection({ store, onRetry }) {
         html`<div class="notice bad">
           <div>
             <strong>The gateway is away.</strong> ${away.reason.charAt(0).toUpperCase()}${away.reason.slice(1)}.
-            <span class="block">The kernel goes on answering lookups.${stats === null ? '' : ' The figures are the last ones.'}</span>
+            <span class="block">${meanwhile(stats?.status)}${stats === null ? '' : ' The figures are the last ones.'}</span>
           </div>
           <div class="since">
             <span aria-hidden="true">for ${seconds(nowMs - away.sinceMs)}</span>

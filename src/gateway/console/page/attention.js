@@ -16,6 +16,13 @@ export function attention(status, nowMs) {
   ].sort((a, b) => Number(b.level === 'bad') - Number(a.level === 'bad'));
 }
 
+/** What of lookups while the daemon is away. @param status the last one; undefined where there was none */
+export function meanwhile(status) {
+  if (status === undefined) return 'Whether lookups are answered meanwhile isn’t known here.';
+  const isInKernel = status.interfaces.some(({ mode }) => mode !== 'none' && mode !== 'missing');
+  return isInKernel ? 'The kernel goes on answering lookups.' : 'Nothing answers lookups on this machine meanwhile.';
+}
+
 const bad = (text, remedy) => ({ level: 'bad', text, remedy });
 const warn = (text, remedy) => ({ level: 'warn', text, remedy });
 
