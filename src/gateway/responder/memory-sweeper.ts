@@ -17,9 +17,8 @@ export class MemorySweeper {
   readonly #table: MemoryTable;
   readonly #runtime: Pick<Runtime, 'timer'>;
   readonly counts = { walks: 0, collected: 0 };
-  /** The next slot to look at, of an array that was made anew so often. */
+  /** The next part to look at. */
   #at = 0;
-  #moves = 0;
   #generation = 0;
   #counting = new Uint32Array(Limit.BACKENDS);
   #counted: Uint32Array<ArrayBuffer> | undefined;
@@ -68,21 +67,21 @@ export class MemorySweeper {
     this.#cancel?.();
   }
 
-  /** Looks at the next slots; true when the walk has reached the end. */
+  /** Looks at the next parts; true when the walk has reached the end. */
   step(nowMs: number): boolean {
-    const { count, moves } = this.#table.slots;
-    if (moves !== this.#moves) this.#at = 0;
     if (this.#at === 0) {
-      this.#moves = moves;
       this.#generation = this.#table.generation;
       this.#counting.fill(0);
     }
     const counting = this.#counting;
-    this.counts.collected += this.#table.collectSessions(this.#at, STEP_SLOTS, nowMs, (id) => {
+    const count = (id: number): void => {
       counting[id] = (counting[id] as number) + 1;
-    });
-    this.#at += STEP_SLOTS;
-    if (this.#at < count) return false;
+    };
+    for (let seen = 0; seen < STEP_SLOTS && this.#at < this.#table.parts; this.#at += 1) {
+      seen += this.#table.slotsOf(this.#at);
+      this.counts.collected += this.#table.collectSessions(this.#at, nowMs, count);
+    }
+    if (this.#at < this.#table.parts) return false;
     this.#at = 0;
     this.#table.collectOthers(nowMs);
     this.#table.swept(this.#generation);

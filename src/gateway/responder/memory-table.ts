@@ -14,7 +14,8 @@ import {
   type SessionTable,
   type Version,
 } from '../../sync/table.ts';
-import { SessionSlots } from './session-slots.ts';
+import { SessionParts } from './session-parts.ts';
+import type { HeldRecord } from './session-slots.ts';
 
 /** What a map in the kernel would hold, changed in place. */
 export type MemorySettings = { -readonly [Name in keyof ResponderSettings]: ResponderSettings[Name] };
@@ -38,7 +39,7 @@ interface Telling {
 export class MemoryTable implements SessionTable {
   readonly settings: MemorySettings;
   readonly #capacity: number;
-  readonly #sessions: SessionSlots;
+  readonly #sessions: SessionParts;
   readonly #denied = new Map<string, HeldDenied>();
   readonly #facts = new Map<string, HeldFact>();
   readonly #deniedTelling: Telling = { current: 0, newest: 0, swept: 0 };
@@ -54,29 +55,29 @@ export class MemoryTable implements SessionTable {
   constructor(settings: MemorySettings, capacity: number) {
     this.settings = settings;
     this.#capacity = capacity;
-    this.#sessions = new SessionSlots(capacity);
+    this.#sessions = new SessionParts(capacity);
   }
 
   put(hash: string, version: Version, expiresMs: number, backendId: number): void {
     const held = this.#held(hash);
-    if (held >= 0 && this.#isNewer(held, version)) this.#counts.skipped += 1;
+    if (held !== undefined && this.#isNewer(held, version)) this.#counts.skipped += 1;
     else if (!this.#sessions.put(this.#hash, { ...version, expiresMs, backendId, generation: this.#newest })) {
       this.#counts.refused += 1;
       this.#refused += 1;
-    } else this.#counts[held < 0 ? 'inserted' : 'replaced'] += 1;
+    } else this.#counts[held === undefined ? 'inserted' : 'replaced'] += 1;
   }
 
   remove(hash: string, version: Version): void {
     const held = this.#held(hash);
-    if (held < 0 || this.#isNewer(held, version)) {
+    if (held === undefined || this.#isNewer(held, version)) {
       this.#counts.skipped += 1;
       return;
     }
-    this.#sessions.remove(held);
+    this.#sessions.remove(this.#hash);
     this.#counts.removed += 1;
   }
 
-  #held(hash: string): number {
+  #held(hash: string): HeldRecord | undefined {
     this.#hash.write(hash, 0, 16, 'hex');
     return this.#sessions.find(this.#hash);
   }
@@ -86,8 +87,7 @@ export class MemoryTable implements SessionTable {
   }
 
   /** Generations first, then versions. */
-  #isNewer(slot: number, version: Version): boolean {
-    const held = this.#sessions.record(slot);
+  #isNewer(held: HeldRecord, version: Version): boolean {
     if (held.generation !== this.#newest) return held.generation > this.#newest;
     return held.ms > version.ms || (held.ms === version.ms && held.seq > version.seq);
   }
@@ -202,17 +202,17 @@ export class MemoryTable implements SessionTable {
 
   /** What is held for a cookie hash of 16 bytes, dead or alive, as the kernel would hold it. */
   find(hash: Uint8Array): Session | undefined {
-    const slot = this.#sessions.find(hash);
-    if (slot < 0) return undefined;
-    const { ms, seq, expiresMs, generation, backendId } = this.#sessions.record(slot);
+    const held = this.#sessions.find(hash);
+    if (held === undefined) return undefined;
+    const { ms, seq, expiresMs, generation, backendId } = held;
     const version = versionNumber(ms, seq);
     return { version, expiresMs: BigInt(expiresMs), generation, backendId, flags: 0, check: 0n };
   }
 
   session(hash: Uint8Array): SessionRecord | undefined {
-    const slot = this.#sessions.find(hash);
-    if (slot < 0) return undefined;
-    const { ms, seq, expiresMs, generation, backendId } = this.#sessions.record(slot);
+    const held = this.#sessions.find(hash);
+    if (held === undefined) return undefined;
+    const { ms, seq, expiresMs, generation, backendId } = held;
     return { version: versionNumber(ms, seq), expiresMs, generation, backendId };
   }
 
@@ -236,30 +236,17 @@ export class MemoryTable implements SessionTable {
   }
 
   /**
-   * Collects what is dead among the sessions in `count` slots from `from` on.
+   * Collects what is dead in a part of the sessions.
    * @param alive told the backend's id of each of the others
    * @returns how many were collected
    */
-  collectSessions(from: number, count: number, nowMs: number, alive: (backendId: number) => void): number {
+  collectSessions(part: number, nowMs: number, alive: (backendId: number) => void): number {
     const { current } = this.#sessionsTelling;
-    let collected = 0;
-    const end = Math.min(from + count, this.#sessions.slots);
-    for (let slot = from; slot < end; ) {
-      if (!this.#sessions.isUsed(slot)) {
-        slot += 1;
-        continue;
-      }
-      const { expiresMs, generation, backendId } = this.#sessions.record(slot);
-      if (generation < current || (expiresMs !== 0 && expiresMs <= nowMs)) {
-        // Another record may come to its slot: that one is looked at next.
-        this.#sessions.remove(slot);
-        collected += 1;
-      } else {
-        alive(backendId);
-        slot += 1;
-      }
-    }
-    return collected;
+    return this.#sessions.collect(part, ({ expiresMs, generation, backendId }) => {
+      const isDead = generation < current || (expiresMs !== 0 && expiresMs <= nowMs);
+      if (!isDead) alive(backendId);
+      return isDead;
+    });
   }
 
   /** Collects the revocations that are over and the facts that were not told again. */
@@ -274,9 +261,13 @@ export class MemoryTable implements SessionTable {
     this.#factsTelling.swept = this.#factsTelling.current;
   }
 
-  /** Where a walk is at, and whether the table was made anew under it. */
-  get slots(): { readonly count: number; readonly moves: number } {
-    return { count: this.#sessions.slots, moves: this.#sessions.moves };
+  /** Parts of the sessions, which a walk goes through one by one. */
+  get parts(): number {
+    return this.#sessions.count;
+  }
+
+  slotsOf(part: number): number {
+    return this.#sessions.slotsOf(part);
   }
 
   /** The generation in force. A walk that began with it has collected all of the ones before: `swept`. */

@@ -1,6 +1,6 @@
 /**
  * Sessions in one array of numbers: 40 bytes each, some 55 to 110 with the free slots between, and no object for any of them. A hash
- * table with linear probing; a removal closes its gap, so that nothing is left where one was. Imported by memory-table.ts and
+ * table with linear probing; a removal closes its gap, so that nothing is left where one was. Imported by session-parts.ts and
  * its tests alone.
  *
  *     slot   hash 0 1 2 3 │ version low, high │ expires low, high │ generation │ in use, backend id
@@ -15,7 +15,7 @@ const STATE = 9;
 const IN_USE = 2 ** 31;
 const BACKEND_BITS = 0xffff;
 
-const FIRST_SLOTS = 1024;
+const FIRST_SLOTS = 16;
 /** Filled further than this, searches get long. */
 const FULLEST = 3 / 4;
 
@@ -32,21 +32,11 @@ export interface HeldRecord {
 }
 
 export class SessionSlots {
-  readonly #capacity: number;
-  #words: Uint32Array;
-  #mask: number;
+  #words = new Uint32Array(FIRST_SLOTS * SLOT_WORDS);
+  #mask = FIRST_SLOTS - 1;
   #size = 0;
-  /** Raised when records were moved to another array: a walk begins anew. */
-  #moves = 0;
   readonly #key = new Uint32Array(4);
   readonly #keyBytes = new Uint8Array(this.#key.buffer);
-
-  /** @param capacity most sessions held; memory is taken as they come */
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-    this.#words = new Uint32Array(FIRST_SLOTS * SLOT_WORDS);
-    this.#mask = FIRST_SLOTS - 1;
-  }
 
   get size(): number {
     return this.#size;
@@ -55,11 +45,6 @@ export class SessionSlots {
   /** Slots there are; it changes when the table grows. */
   get slots(): number {
     return this.#mask + 1;
-  }
-
-  /** How often the table has grown. */
-  get moves(): number {
-    return this.#moves;
   }
 
   /** @param hash at least 16 bytes @returns the slot, -1 = it is not held */
@@ -83,16 +68,14 @@ export class SessionSlots {
     };
   }
 
-  /** Whether there is a record in a slot, 0 to `slots` − 1. */
-  isUsed(slot: number): boolean {
-    return this.#state(slot) !== 0;
-  }
-
-  /** @returns false where it is not held yet and there is no room, or no memory */
-  put(hash: Uint8Array, record: HeldRecord): boolean {
+  /**
+   * @param mayAdd whether there is room for one that is not held yet
+   * @returns false where it is not held yet and there is no room, or no memory
+   */
+  put(hash: Uint8Array, record: HeldRecord, mayAdd: boolean): boolean {
     let slot = this.#search(hash);
     if (this.#state(slot) === 0) {
-      if (this.#size >= this.#capacity) return false;
+      if (!mayAdd) return false;
       if (this.#size + 1 > FULLEST * this.slots) {
         if (!this.#grow()) return false;
         slot = this.#search(hash);
@@ -126,6 +109,20 @@ export class SessionSlots {
     this.#size -= 1;
   }
 
+  /** Removes what is dead. @returns how many that were */
+  collect(isDead: (record: HeldRecord) => boolean): number {
+    const before = this.#size;
+    let free = 0;
+    while (this.#state(free) !== 0) free += 1;
+    // From one free slot on: records that a removal moves up lie further on in the same run, so none is passed by or seen twice.
+    for (let i = 1; i <= this.#mask; ) {
+      const slot = (free + i) & this.#mask;
+      if (this.#state(slot) !== 0 && isDead(this.record(slot))) this.remove(slot);
+      else i += 1;
+    }
+    return before - this.#size;
+  }
+
   #state(slot: number): number {
     return this.#words[slot * SLOT_WORDS + STATE] as number;
   }
@@ -154,12 +151,12 @@ export class SessionSlots {
       throw error;
     }
     this.#mask = slots - 1;
-    this.#moves += 1;
+    const words = this.#words;
     for (let from = 0; from < before.length; from += SLOT_WORDS) {
       if (before[from + STATE] === 0) continue;
       let slot = (before[from] as number) & this.#mask;
       while (this.#state(slot) !== 0) slot = (slot + 1) & this.#mask;
-      this.#words.set(before.subarray(from, from + SLOT_WORDS), slot * SLOT_WORDS);
+      for (let i = 0, to = slot * SLOT_WORDS; i < SLOT_WORDS; i++) words[to + i] = before[from + i] as number;
     }
     return true;
   }

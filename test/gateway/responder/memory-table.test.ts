@@ -1,8 +1,10 @@
 import { hash as digest } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { expect, test } from 'vitest';
 import { MemorySweeper } from '../../../src/gateway/responder/memory-sweeper.ts';
 import { MemoryTable } from '../../../src/gateway/responder/memory-table.ts';
-import { SessionSlots } from '../../../src/gateway/responder/session-slots.ts';
+import { SessionParts } from '../../../src/gateway/responder/session-parts.ts';
+import { type HeldRecord, SessionSlots } from '../../../src/gateway/responder/session-slots.ts';
 import { Choices } from '../../bpf/choices.ts';
 import { MemoryTable as Model } from '../../sync/memory-table.ts';
 
@@ -87,27 +89,83 @@ test(`holds what the model of the port holds, whatever is told, seed ${SEED}`, (
   }
 });
 
-test('slots grow with what is held, and lose nothing by it', () => {
-  const slots = new SessionSlots(20_000);
-  const record = (i: number) => ({ ms: i, seq: i % 7, expiresMs: i * 1000, generation: 1, backendId: i % 65_536 });
-  for (let i = 0; i < 20_000; i++) expect(slots.put(bytesOf(hashOf(i)), record(i))).toBe(true);
-  expect(slots.put(bytesOf(hashOf(20_000)), record(0)), 'over the capacity').toBe(false);
-  expect(slots.size).toBe(20_000);
-  for (let i = 0; i < 20_000; i++) expect(slots.record(slots.find(bytesOf(hashOf(i))))).toEqual(record(i));
-  for (let i = 0; i < 20_000; i += 2) slots.remove(slots.find(bytesOf(hashOf(i))));
-  expect(slots.size).toBe(10_000);
-  for (let i = 0; i < 20_000; i++) expect(slots.find(bytesOf(hashOf(i))) >= 0).toBe(i % 2 === 1);
+const recordOf = (i: number): HeldRecord => ({
+  ms: i,
+  seq: i % 7,
+  expiresMs: i * 1000,
+  generation: 1,
+  backendId: i % 65_536,
+});
+
+test(`holds what a Map holds, while it grows, shrinks and is swept, seed ${SEED}`, () => {
+  const choose = new Choices(SEED);
+  const names = 12_000;
+  const capacity = 10_000;
+  const hashes = Array.from({ length: names }, (_, i) => bytesOf(hashOf(i)));
+  const parts = new SessionParts(capacity);
+  const model = new Map<number, HeldRecord>();
+  const isHeld = (name: number): boolean => isDeepStrictEqual(parts.find(hashes[name] as Buffer), model.get(name));
+  const wrong: string[] = [];
+  for (let i = 0; i < 60_000; i++) {
+    const name = choose.below(names);
+    const hash = hashes[name] as Buffer;
+    // Fuller and fuller, then emptier.
+    if (choose.oneIn(i < 40_000 ? 8 : 2)) {
+      parts.remove(hash);
+      model.delete(name);
+    } else {
+      const isRoom = model.has(name) || model.size < capacity;
+      if (parts.put(hash, recordOf(i)) !== isRoom) wrong.push(`operation ${i}: put`);
+      if (isRoom) model.set(name, recordOf(i));
+    }
+    if (choose.oneIn(500)) {
+      const isDead = ({ seq }: HeldRecord): boolean => seq === 3;
+      const before = parts.size;
+      const part = choose.below(parts.count);
+      const collected = parts.collect(part, isDead);
+      for (const [name, record] of model) {
+        if (isDead(record) && parts.find(hashes[name] as Buffer) === undefined) model.delete(name);
+      }
+      if (before - parts.size !== collected) wrong.push(`operation ${i}: collected`);
+    }
+    if (parts.size !== model.size || !isHeld(name) || !isHeld(choose.below(names))) wrong.push(`operation ${i}`);
+  }
+  expect(wrong).toEqual([]);
+  expect(hashes.filter((_, name) => !isHeld(name))).toEqual([]);
+});
+
+test('a table that grows moves some thousand records at a time, however many it holds', () => {
+  const capacity = 40_000;
+  const parts = new SessionParts(capacity);
+  for (let i = 0; i < capacity; i++) if (!parts.put(bytesOf(hashOf(i)), recordOf(i))) expect.unreachable();
+  expect(parts.put(bytesOf(hashOf(capacity)), recordOf(0)), 'over the capacity').toBe(false);
+  const slots = Array.from({ length: parts.count }, (_, part) => parts.slotsOf(part));
+  expect(slots.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(capacity);
+  expect(Math.max(...slots)).toBeLessThanOrEqual(4_096);
+});
+
+test('a walk sees each record once, whatever it removes, over the end of the array too', () => {
+  const slots = new SessionSlots();
+  // All want the last slots of the 16.
+  for (let i = 0; i < 11; i++) slots.put(Buffer.from([12 + (i % 4), ...Array(14).fill(0), i]), recordOf(i), true);
+  const seen: number[] = [];
+  const collected = slots.collect(({ ms }) => {
+    seen.push(ms);
+    return ms % 2 === 0;
+  });
+  expect(seen.sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  expect([collected, slots.size]).toEqual([6, 5]);
 });
 
 test('hashes that want the same slot are told apart, over the end of the array too', () => {
-  const slots = new SessionSlots(100);
+  const slots = new SessionSlots();
   const hashes = Array.from({ length: 40 }, (_, i) => {
     const hash = Buffer.alloc(16, 0xff);
     hash[15] = i;
     return hash;
   });
   const record = { ms: 1, seq: 0, expiresMs: 0, generation: 1, backendId: 0 };
-  for (const [i, hash] of hashes.entries()) slots.put(hash, { ...record, backendId: i });
+  for (const [i, hash] of hashes.entries()) slots.put(hash, { ...record, backendId: i }, true);
   for (const hash of hashes.slice(0, 20)) slots.remove(slots.find(hash));
   for (const [i, hash] of hashes.entries()) {
     const slot = slots.find(hash);
