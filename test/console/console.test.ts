@@ -171,6 +171,18 @@ describe('with the address that the command prints', LIMIT, () => {
     await says(state(), 'Live');
   });
 
+  test('backends that can’t be read are shown as they were, and since when', async () => {
+    const panel = page.locator('.backends');
+    await page.route('**/v1/backends', (route) =>
+      route.fulfill({ status: 503, contentType: 'application/problem+json', body: '{"detail":"Redis is away"}' }),
+    );
+    await says(panel, /As of \d\d:\d\d:\d\d: they can’t be read: Redis is away/);
+    await says(row('web-1').getByTestId('sessions'), '100');
+    expect(await violations()).toEqual([]);
+    await page.unroute('**/v1/backends');
+    await expect.poll(() => textOf(panel), WAIT).not.toMatch(/As of/);
+  });
+
   test('a backend is drained by mouse: its users are answered with others, and are shown so; and undone', async () => {
     await button('Drain web-1').click();
     await says(row('web-1').getByTestId('backend-state'), 'draining');

@@ -18,6 +18,8 @@ declare module 'parse-prometheus-text-format' {
 }
 
 /** What runs in the browser is JavaScript as it is written. */
+declare module '*/console/page/actions.js';
+declare module '*/console/page/api.js';
 declare module '*/console/page/attention.js';
 declare module '*/console/page/connection.js';
 declare module '*/console/page/format.js';
@@ -25,4 +27,5 @@ declare module '*/console/page/history.js';
 declare module '*/console/page/latency.js';
 declare module '*/console/page/moves.js';
 declare module '*/console/page/sse.js';
+declare module '*/console/page/store.js';
 declare module '*/console/page/verdicts.js';

@@ -18,9 +18,11 @@ export class Actions {
   /** Of several who ask at once one asks. */
   refresh() {
     this.#refreshing ??= this.#api.backends
-      .then((backends) => this.#store.set({ backends }))
-      // With the gateway away the stream says so; Redis away is in the figures.
-      .catch(() => undefined)
+      .then((backends) => this.#store.takeBackends(backends))
+      .catch((error) => {
+        // With another token the page begins anew.
+        if (error.status !== 401) this.#store.set({ backendsProblem: error.message });
+      })
       .finally(() => {
         this.#refreshing = undefined;
       });

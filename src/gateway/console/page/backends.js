@@ -1,7 +1,7 @@
 /** Backends: how many users each has, how much it is asked for, and what can be done with it. Imported by app.js. */
 import { useState } from 'preact/hooks';
 import { stateText } from './event-text.js';
-import { compact, counted, number, percent } from './format.js';
+import { compact, counted, number, percent, timeOfDay } from './format.js';
 import { html } from './html.js';
 import { awayPart, previewShed } from './moves.js';
 import { Shed } from './shed.js';
@@ -10,13 +10,16 @@ import { Shed } from './shed.js';
 const ROWS_MAX = 50;
 /** From so many on there is a field to look for one. */
 const FILTER_FROM = 9;
+/** They are read every two seconds. */
+const OLD_MS = 10_000;
 
 export function Backends({ store, actions, isAway }) {
   const [wanted, setWanted] = useState('');
   const list = store.backends;
   if (list === null) {
-    return html`<section class="card backends" id="backends" aria-labelledby="backends-title"><h2 id="backends-title">Backends</h2><p class="empty">Reading them…</p></section>`;
+    return html`<section class="card backends" id="backends" aria-labelledby="backends-title"><h2 id="backends-title">Backends</h2><p class="empty">${store.backendsProblem === null ? 'Reading them…' : `They can’t be read: ${store.backendsProblem}`}</p></section>`;
   }
+  const isOld = store.backendsProblem !== null || Date.now() - store.backendsAtMs > OLD_MS;
   const { backends, faults } = list;
   const matching = backends.filter(({ name }) => name.includes(wanted.trim()));
   const rows = matching.slice(0, ROWS_MAX);
@@ -25,9 +28,10 @@ export function Backends({ store, actions, isAway }) {
   const most = Math.max(1, ...backends.map(({ name, sessions }) => (sessions ?? 0) + coming(name)));
   const sessions = backends.reduce((sum, backend) => sum + (backend.sessions ?? 0), 0);
   return html`
-    <section class="card backends" id="backends" tabindex="-1" aria-labelledby="backends-title">
+    <section class="card backends ${isOld ? 'is-old' : ''}" id="backends" tabindex="-1" aria-labelledby="backends-title">
       <h2 id="backends-title">Backends</h2>
       <p class="aside">${counted(backends.length, 'backend')}, ${counted(sessions, 'stored session')}</p>
+      ${isOld && html`<p class="empty old">As of ${timeOfDay(store.backendsAtMs)}: they can’t be read${store.backendsProblem === null ? '' : `: ${store.backendsProblem}`}</p>`}
       ${backends.length >= FILTER_FROM && html`<input class="find" type="search" placeholder="Find a backend" aria-label="Find a backend" value=${wanted} onInput=${(event) => setWanted(event.currentTarget.value)} />`}
       <ul class="rows">
         ${rows.map((backend) => html`<${Row} key=${backend.name} backend=${backend} all=${backends} most=${most} coming=${coming(backend.name)} store=${store} actions=${actions} isAway=${isAway} />`)}

@@ -89,6 +89,7 @@ function logOut(refused = null) {
     refused,
     stats: null,
     backends: null,
+    backendsProblem: null,
     events: [],
     toasts: [],
     question: null,

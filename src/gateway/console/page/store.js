@@ -17,6 +17,9 @@ export class Store {
   refused = null;
   stats = null;
   backends = null;
+  /** When they were read, Unix ms, and why the last try to do so failed. */
+  backendsAtMs = null;
+  backendsProblem = null;
   history = new History();
   latencies = new Latencies();
   /** { key, timeMs, text } each, the newest first. */
@@ -59,6 +62,10 @@ export class Store {
     const { settle } = stats;
     if (settle?.state === 'running') this.settled = settle.backend;
     this.set({ stats, phase: 'live', away: null });
+  }
+
+  takeBackends(backends) {
+    this.set({ backends, backendsAtMs: this.#nowMs(), backendsProblem: null });
   }
 
   takeAway(reason, pauseMs) {
