@@ -5,13 +5,13 @@
  *   node integrations/node/proxy.ts --listen 8080 --gateway 10.0.0.5:6464 --keys keys.yaml \
  *     --backend http://10.0.0.11:8080 --backend http://10.0.0.12:8080
  *
- * SIGHUP reads the key file again. SIGTERM ends it when the requests under way have ended.
+ * SIGHUP reads the key file again. SIGTERM ends WebSockets, and the proxy when the requests under way have ended; a second one at once.
  */
-import { Agent, createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import { Agent, type ClientRequest, createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { createProxyServer } from 'http-proxy-3';
-import { cookieValue, createLookupClient, type LookupClient, readKey } from 'session-gateway/client';
+import { cookieValue, createLookupClient, type Key, type LookupClient, readKey } from 'session-gateway/client';
 
 export interface SessionProxyOptions {
   /** Asked with every request; closed by who made it. */
@@ -39,6 +39,8 @@ const DENIED = 403;
 const BAD_GATEWAY = 502;
 const SOCKETS_MAX = 1_024;
 
+type Upgraded = Duplex | ClientRequest;
+
 export class SessionProxy {
   /** Not listening yet. */
   readonly server: Server;
@@ -49,6 +51,9 @@ export class SessionProxy {
   readonly #backends: readonly string[];
   readonly #proxy: ReturnType<typeof createProxyServer>;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX });
+  /** Both sides of each WebSocket: neither the server nor the agent ends them. */
+  readonly #upgraded = new Set<Upgraded>();
+  #isEnding = false;
   #turn = 0;
 
   constructor({ client, cookie, backends, backendTimeoutMs = 30_000 }: SessionProxyOptions) {
@@ -59,6 +64,12 @@ export class SessionProxy {
     this.#proxy = createProxyServer({ xfwd: true, proxyTimeout: backendTimeoutMs });
     // Each failure comes to the callback of its own request; this one is for what comes after that.
     this.#proxy.on('error', () => undefined);
+    this.#proxy.on('proxyReqWs', (request) => this.#keep(request));
+    this.#proxy.on('open', (socket) => this.#keep(socket));
+    // Where a user keeps asking, the connection would go on for as long.
+    this.#proxy.on('proxyRes', ({ headers }) => {
+      if (this.#isEnding) headers.connection = 'close';
+    });
     this.server = createServer((request, response) => void this.#forward(request, response));
     this.server.on('upgrade', (request, socket, head) => void this.#upgrade(request, socket, head));
   }
@@ -67,6 +78,7 @@ export class SessionProxy {
     const target = await this.#targetOf(request);
     // The user has gone meanwhile.
     if (response.destroyed) return;
+    if (this.#isEnding) response.shouldKeepAlive = false;
     if (target === null) {
       response.writeHead(DENIED).end();
       return;
@@ -77,7 +89,9 @@ export class SessionProxy {
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     // Node.js leaves it to us; without a listener an error would end the process.
     socket.on('error', () => socket.destroy());
+    this.#keep(socket);
     const target = await this.#targetOf(request);
+    if (this.#isEnding) socket.destroy();
     if (socket.destroyed) return;
     if (target === null) {
       socket.end(`HTTP/1.1 ${DENIED} Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
@@ -117,13 +131,31 @@ export class SessionProxy {
     }
   }
 
-  /** Ends when the requests under way have ended. */
+  #keep(part: Upgraded): void {
+    this.#upgraded.add(part);
+    part.once('close', () => this.#upgraded.delete(part));
+  }
+
+  /** Ends WebSockets at once, and itself when the requests under way have ended. */
   async close(): Promise<void> {
+    this.#isEnding = true;
     const closed = new Promise((resolve) => this.server.close(resolve));
     this.server.closeIdleConnections();
+    for (const part of this.#upgraded) part.destroy();
     await closed;
     this.#agent.destroy();
   }
+}
+
+/** A client, and the key that is wiped once it is closed. */
+interface OwnedClient {
+  readonly key: Key;
+  readonly client: LookupClient;
+}
+
+async function closeClient({ key, client }: OwnedClient): Promise<void> {
+  await client.close();
+  key.wipe();
 }
 
 async function main(): Promise<void> {
@@ -142,9 +174,10 @@ async function main(): Promise<void> {
     const { hostname, port } = new URL(`udp://${text}`);
     return { host: hostname.replace(/^\[|\]$/g, ''), ...(port === '' ? {} : { port: Number(port) }) };
   });
-  const newClient = async (): Promise<LookupClient> => {
+  const newClient = async (): Promise<OwnedClient> => {
     const key = await readKey(values.keys, values.key === undefined ? undefined : Number(values.key));
-    return createLookupClient({ servers, key, timeoutMs: Number(values.timeout), cookieTransform: 'express' });
+    const timeoutMs = Number(values.timeout);
+    return { key, client: createLookupClient({ servers, key, timeoutMs, cookieTransform: 'express' }) };
   };
   let reload: (() => void) | undefined;
   // From the beginning: a hang-up that nobody listens for ends the process.
@@ -154,19 +187,21 @@ async function main(): Promise<void> {
     else reload();
   });
   const { cookie, backend: backends } = values;
-  const proxy = new SessionProxy({ client: await newClient(), cookie, backends });
+  let owned = await newClient();
+  const proxy = new SessionProxy({ client: owned.client, cookie, backends });
   reload = () => {
     newClient().then(
-      async (client) => {
-        const former = proxy.client;
-        proxy.client = client;
-        await former.close();
+      async (next) => {
+        const former = owned;
+        owned = next;
+        proxy.client = next.client;
+        await closeClient(former);
       },
       (error: unknown) => console.error(`the former key stays: ${error instanceof Error ? error.message : error}`),
     );
   };
   process.once('SIGTERM', () => {
-    proxy.close().then(() => proxy.client.close());
+    proxy.close().then(() => closeClient(owned));
   });
   proxy.server.listen(Number(values.listen));
   if (isHungUp) reload();

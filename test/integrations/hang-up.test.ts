@@ -1,4 +1,7 @@
-/** Programs that read their key file again on SIGHUP: one that comes while they start neither ends them nor is forgotten. */
+/**
+ * Programs that read their key file again on SIGHUP: one that comes while they start neither ends them nor is forgotten, and the
+ * former key is wiped.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import * as fs from 'node:fs';
@@ -12,8 +15,10 @@ import { freePort } from '../support/free-port.ts';
 
 const PATIENCE_MS = 60_000;
 const READ = 'the key file is read';
+const WIPED = 'a key is wiped';
 
 const GATEWAY = fileURLToPath(new URL('../../src/gateway/main.ts', import.meta.url));
+const KEYRING = new URL('../../src/auth/keyring.ts', import.meta.url).href;
 const PROXY = fileURLToPath(new URL('../../integrations/node/proxy.ts', import.meta.url));
 
 const folder = fs.mkdtempSync(join(tmpdir(), 'hang-up-'));
@@ -21,7 +26,7 @@ const keys = join(folder, 'keys.yaml');
 fs.writeFileSync(keys, `keys: [{ id: 1, name: one, secret: ${SECRET_HEX} }]\n`, { mode: 0o600 });
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
-/** Loaded first: says when the key file is opened, and hangs up when it is for the first time. */
+/** Loaded first: says when the key file is opened and a key wiped, and hangs up when the former happens for the first time. */
 const PRELOADED = `
   import fs from 'node:fs';
   import { syncBuiltinESMExports } from 'node:module';
@@ -35,7 +40,13 @@ const PRELOADED = `
     }
     return open(path, ...rest);
   };
-  syncBuiltinESMExports();`;
+  syncBuiltinESMExports();
+  const { Key } = await import(${JSON.stringify(KEYRING)});
+  const { wipe } = Key.prototype;
+  Key.prototype.wipe = function () {
+    console.error(${JSON.stringify(WIPED)});
+    wipe.call(this);
+  };`;
 
 test.each([
   ['the agent of HAProxy', [GATEWAY, 'spoe-agent', '--server', '127.0.0.1:6464']],
@@ -53,9 +64,8 @@ test.each([
   const lines: string[] = [];
   for await (const line of createInterface(child.stderr)) {
     lines.push(line);
-    // It has started.
-    if (lines.length === 2) child.kill('SIGTERM');
+    if (lines.length === 3) child.kill('SIGTERM');
   }
-  expect(lines).toEqual([READ, READ]);
+  expect(lines).toEqual([READ, READ, WIPED, WIPED]);
   expect(await ended).toEqual([0, null]);
 });
