@@ -303,6 +303,7 @@ export class Sync {
       connected: () => {
         this.#failures.over('feed-failed');
         log('info', 'connected', { feed: stream });
+        tail.connect();
       },
       failed: (error) => this.#failures.note('feed-failed', error),
       gap: (kind) => this.#gap(kind),
@@ -322,6 +323,7 @@ export class Sync {
       stream,
       applied: () => follower.position?.last ?? null,
       epoch: () => this.#epoch,
+      opened: () => follower.opened,
       appliedAhead: (id) => follower.appliedAhead(id),
       entries,
       flush: () => this.#flush(),

@@ -1,4 +1,4 @@
-/** What was read of the feed's end before its turn, where another server takes over that never had it. */
+/** Questions about single sessions while another server takes over, one that has not all of the feed, too. */
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FeedHolder } from './feed-holder.ts';
@@ -93,3 +93,17 @@ for (const mayTell of [true, false]) {
     expect(gaps()).toEqual([]);
   });
 }
+
+test('questions go to the server that the feed has gone to, though the one before still answers', async () => {
+  await start();
+  await promote();
+  await ask('nobody');
+  holder.leadTo({ host: '127.0.0.1', port: (nodes[1] as RedisNode).port });
+  holder.cutFeed();
+  await untilInStep(running);
+  holder.hold();
+  await functionsOf(replica).sessionSet('new', 'web-1', 3_600_000);
+  await ask('new');
+  expect(isFound('new')).toBe(true);
+  expect(gaps()).toEqual([]);
+});

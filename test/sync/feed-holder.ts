@@ -60,6 +60,11 @@ export class FeedHolder {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** The feed's reader alone is cut off. */
+  cutFeed(): void {
+    for (const socket of this.#feeds) socket.destroy();
+  }
+
   close(): void {
     this.#server.close();
     this.cut();

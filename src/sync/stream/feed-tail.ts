@@ -7,6 +7,9 @@
  *
  * A session is known here by its hash alone, and Redis knows ids: so it is the feed that is asked, never a session's key. Each entry gets
  * the version that it has in any case, and is applied again in its turn, which changes nothing.
+ *
+ * An idle connection stays with a server that the name of Redis no longer leads to. The feed's reader notices when it connects anew; so
+ * each connection here is used only as long as the reader has the one that it had then.
  */
 
 import { ASK_DEADLINE_MS } from '../asking.ts';
@@ -29,36 +32,49 @@ export interface FeedTailParts {
   readonly applied: () => StreamId | null;
   /** Another number whenever entries were missed, or the stream is another one. */
   readonly epoch: () => number;
+  /** Connections that the feed's reader has opened. */
+  readonly opened: () => number;
   /** Is told of each entry that is applied. */
   readonly appliedAhead: (id: StreamId) => void;
   readonly entries: FeedEntries;
   readonly flush: () => void;
 }
 
+interface Opened {
+  readonly connection: Connection;
+  /** What `opened` was before it was. */
+  readonly beside: number;
+}
+
 export class FeedTail {
   readonly #parts: FeedTailParts;
-  #connection: Connection | undefined;
-  #opening: Promise<Connection> | undefined;
+  #last: Opened | undefined;
+  #opening: Promise<Opened> | undefined;
   #stopping: AbortSignal = AbortSignal.abort();
 
   constructor(parts: FeedTailParts) {
     this.#parts = parts;
   }
 
-  /** Connects, so that the first question needn't wait for that. @param stopping ends the connection, and every later one */
+  /** @param stopping ends the connection, and every later one */
   start(stopping: AbortSignal): void {
     this.#stopping = stopping;
+  }
+
+  /** Once it is started, connects where the feed's reader has, so that the first question needn't wait for that. */
+  connect(): void {
     this.#connected().catch(() => undefined);
   }
 
   /**
    * Applies what the feed says of these sessions.
    * @param hashes 32 hexadecimal digits each
-   * @throws SyncError as Connection.open and Connection.read; REDIS_CLOSED before `start` and where the feed is not followed yet
+   * @throws SyncError as Connection.open and Connection.read; REDIS_CLOSED before `start`, where the feed is not followed yet, and where it has
+   *   connected anew meanwhile
    */
   async read(hashes: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
-    const { stream, applied, epoch, flush } = this.#parts;
-    const connection = await this.#connected();
+    const { stream, applied, epoch, opened, flush } = this.#parts;
+    const { connection, beside } = await this.#connected();
     const from = applied();
     const begun = epoch();
     if (from === null) throw new SyncError('REDIS_CLOSED', 'the feed is not followed yet');
@@ -71,6 +87,9 @@ export class FeedTail {
       connection.expectNothing();
       // Ids of before and after belong to different streams, and the table is read anew; or it is closed.
       if (epoch() !== begun || this.#stopping.aborted) return;
+      // The reader's first check knew nothing of what would be applied now.
+      if (opened() !== beside)
+        throw new SyncError('REDIS_CLOSED', 'the feed has connected anew, maybe to another server');
       // What the feed's reader has applied meanwhile, a newer entry may have changed since.
       const isAtApplied = this.#apply(batch, wanted);
       flush();
@@ -95,20 +114,24 @@ export class FeedTail {
     return false;
   }
 
-  async #connected(): Promise<Connection> {
-    if (this.#connection !== undefined && !this.#connection.ended) return this.#connection;
+  async #connected(): Promise<Opened> {
+    const last = this.#last;
+    if (last !== undefined && !last.connection.ended && last.beside === this.#parts.opened()) return last;
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined;
     });
     return await this.#opening;
   }
 
-  async #open(): Promise<Connection> {
+  async #open(): Promise<Opened> {
     if (this.#stopping.aborted) throw new SyncError('REDIS_CLOSED', 'stopped');
-    const connection = await this.#parts.redis.openMaster('session-gateway-ask', this.#stopping);
+    const { redis, opened } = this.#parts;
+    const beside = opened();
+    this.#last?.connection.drop();
+    const connection = await redis.openMaster('session-gateway-ask', this.#stopping);
     connection.readInPlace();
-    this.#connection = connection;
-    return connection;
+    this.#last = { connection, beside };
+    return this.#last;
   }
 }
 

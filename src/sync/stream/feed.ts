@@ -87,6 +87,7 @@ export class Feed {
   #ahead: StreamId | null = null;
   #lagEntries: number | null = null;
   #connected = false;
+  #opened = 0;
   #connections = 0;
   #serial = 0;
   #checkedMs = Number.NEGATIVE_INFINITY;
@@ -134,6 +135,11 @@ export class Feed {
     return this.#position?.history ?? null;
   }
 
+  /** Connections that were opened: one that comes after another may be to another server. */
+  get opened(): number {
+    return this.#opened;
+  }
+
   /** Connections that got as far as the first check. */
   get connections(): number {
     return this.#connections;
@@ -145,6 +151,7 @@ export class Feed {
       let connection: Connection | undefined;
       try {
         connection = await this.#options.redis.openMaster('session-gateway-feed', signal);
+        this.#opened += 1;
         connection.readInPlace();
         await this.#follow(connection, signal);
       } catch (error) {
