@@ -311,6 +311,11 @@ export const catalogue = {
     'Redis is the only truth: a restart loses backends, revocations, facts and all sessions',
     'turn on appendonly, or save by snapshots',
   ),
+  'redis-persistence-unknown': entry(
+    'warning',
+    'Redis is the only truth: if it saves nothing, a restart loses backends, revocations, facts and all sessions',
+    'let this user call CONFIG GET, or see to it yourself that Redis appends or saves',
+  ),
   'redis-persistence-fails': entry(
     'problem',
     'what changed since the last good save is lost with a restart; Redis may refuse writes too',

@@ -118,7 +118,7 @@ async function checkInfo(label: string, info: string, { feed }: Config, call: Ca
     checkMemory(`${label} memory`, memory),
     checkPersistence(`${label} persistence`, field, await setting(call, 'save')),
     ...(role === 'master' && feed.from === 'stream'
-      ? [checkReplicas(`${label} replicas`, field, Number((await setting(call, 'min-replicas-to-write')) ?? '0'))]
+      ? [checkReplicas(`${label} replicas`, field, await setting(call, 'min-replicas-to-write'))]
       : []),
   ];
 }
@@ -146,17 +146,23 @@ export function checkPersistence(name: string, field: Field, save: string | unde
     return finding('redis-not-persistent', name, 'neither append-only file nor snapshots');
   if (writes !== '' && writes !== 'ok')
     return finding('redis-persistence-fails', name, `${what}, the last one: ${writes}`);
+  // What INFO says of the last snapshot is true of one for a replica too, and "ok" where there never was any.
+  if (!isAppending && save === undefined)
+    return finding('redis-persistence-unknown', name, 'no append-only file; CONFIG GET save has no answer');
   return ok(name, what);
 }
 
-/** @param least min-replicas-to-write; 0 = not set, or not known */
-export function checkReplicas(name: string, field: Field, least: number): Finding {
+/** @param setting min-replicas-to-write; undefined where it can't be asked for */
+export function checkReplicas(name: string, field: Field, setting: string | undefined): Finding {
   const connected = Number(field('connected_slaves'));
-  const good = least > 0 ? Number(field('min_slaves_good_slaves')) : connected;
+  const inStep = field('min_slaves_good_slaves');
+  // INFO has how many are in step only where that is set, to 1 at least.
+  const least = setting === undefined ? Number(inStep !== '') : Number(setting);
+  const good = least > 0 ? Number(inStep) : connected;
   const found = `${connected} connected${least > 0 ? `, ${good} of at least ${least} in step` : ''}`;
   if (good < least) return finding('redis-replicas-short', name, found);
   if (connected === 0) return finding('redis-no-replica', name, found);
-  return least === 0 ? finding('redis-replicas-unheeded', name, found) : ok(name, found);
+  return setting === '0' ? finding('redis-replicas-unheeded', name, found) : ok(name, found);
 }
 
 async function checkClock(name: string, call: Call): Promise<Finding> {

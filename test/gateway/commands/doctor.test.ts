@@ -6,6 +6,7 @@ import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { findingsText } from '../../../src/gateway/commands/doctor.ts';
 import { type Finding, finding, ok } from '../../../src/gateway/doctor/finding.ts';
+import { installLibrary } from '../../../src/sync/redis/functions.ts';
 import { addBackends, functionsOf } from '../../sync/harness.ts';
 import { RedisServer } from '../../sync/redis-server.ts';
 import { gateway } from '../support/command.ts';
@@ -187,18 +188,39 @@ test('rights that the daemon needs and this user lacks are named', async () => {
   });
 });
 
-test('a user with the documented rights is refused nothing that the daemon needs', async () => {
-  const document = readFileSync(new URL('../../../docs/redis.md', import.meta.url), 'utf8');
-  const [, rights = ''] = /^ACL SETUSER gateway (on >PASSWORD .*)$/m.exec(document) ?? [];
-  await redis.call('ACL', 'SETUSER', 'small', 'reset', ...rights.split(' '));
-  const passwordFile = join(folder, 'password');
-  writeFileSync(passwordFile, 'PASSWORD', { mode: 0o600 });
-  chmodSync(passwordFile, 0o600);
-  const { findings } = await doctor({ redis: { url: server.url, username: 'small', passwordFile } });
-  expect(findings.get('redis rights')?.level).toBe('ok');
-  // What it may not ask for is said, and is no problem.
-  for (const name of ['redis clock', 'redis functions', 'backends'])
-    expect(findings.get(name)?.level).toMatch(/note|warning/);
+describe('a user with the documented rights', () => {
+  /** @param comments of the lines of docs/redis.md that it has beside the first */
+  async function doctorAs(...comments: string[]): Promise<Map<string, Finding>> {
+    const document = readFileSync(new URL('../../../docs/redis.md', import.meta.url), 'utf8');
+    const [, section = ''] = document.split('## Access control');
+    const rights = ['', ...comments.map((comment) => `# ${comment}\n`)].map((before) => {
+      const [, line] = /^ACL SETUSER gateway (.+)$/m.exec(section.slice(section.indexOf(before))) ?? [];
+      return line?.split(' ') ?? [];
+    });
+    await redis.call('ACL', 'SETUSER', 'small', 'reset', ...rights.flat());
+    const passwordFile = join(folder, 'password');
+    writeFileSync(passwordFile, 'PASSWORD', { mode: 0o600 });
+    chmodSync(passwordFile, 0o600);
+    return (await doctor({ redis: { url: server.url, username: 'small', passwordFile } })).findings;
+  }
+
+  test('is refused nothing that the daemon needs', async () => {
+    const findings = await doctorAs();
+    expect(findings.get('redis rights')?.level).toBe('ok');
+    // What it may not ask for is said, and is no problem.
+    for (const name of ['redis clock', 'redis functions', 'backends'])
+      expect(findings.get(name)?.level).toMatch(/note|warning/);
+    expect(findings.get('redis persistence')?.code).toBe('redis-persistence-unknown');
+  });
+
+  test('may look at everything, with those that doctor needs besides', async () => {
+    await addBackends(redis, 1);
+    await installLibrary(redis);
+    const findings = await doctorAs('all that gateway doctor looks at');
+    for (const name of ['redis rights', 'redis clock', 'redis functions', 'backends'])
+      expect(findings.get(name)).toMatchObject({ level: 'ok' });
+    expect(findings.get('redis persistence')?.code).toBe('redis-not-persistent');
+  });
 });
 
 test('a feed that is another thing, and one that nobody has made', async () => {

@@ -260,18 +260,24 @@ describe('Redis', () => {
     [{ aof_enabled: '0', rdb_last_bgsave_status: 'ok' }, '3600 1', null],
     [{ aof_enabled: '0', rdb_last_bgsave_status: 'err' }, '3600 1', 'redis-persistence-fails'],
     [{ aof_enabled: '0', rdb_last_bgsave_status: 'ok' }, '', 'redis-not-persistent'],
-    [{ aof_enabled: '0', rdb_last_bgsave_status: 'ok' }, undefined, null],
+    [{ aof_enabled: '0', rdb_last_bgsave_status: 'ok' }, undefined, 'redis-persistence-unknown'],
+    [{ aof_enabled: '0', rdb_last_bgsave_status: 'err' }, undefined, 'redis-persistence-fails'],
+    [{ aof_enabled: '1', aof_last_write_status: 'ok' }, undefined, null],
   ])('persistence %j, save %j: %s', (fields, save, code) => {
     expect(checkPersistence('p', field(fields), save).code).toBe(code);
   });
 
   test.each([
-    [{ connected_slaves: '0' }, 0, 'redis-no-replica'],
-    [{ connected_slaves: '1' }, 0, 'redis-replicas-unheeded'],
-    [{ connected_slaves: '1', min_slaves_good_slaves: '1' }, 1, null],
-    [{ connected_slaves: '1', min_slaves_good_slaves: '0' }, 1, 'redis-replicas-short'],
-  ])('replicas %j of %i: %s', (fields, least, code) => {
-    expect(checkReplicas('r', field(fields), least).code).toBe(code);
+    [{ connected_slaves: '0' }, '0', 'redis-no-replica'],
+    [{ connected_slaves: '1' }, '0', 'redis-replicas-unheeded'],
+    [{ connected_slaves: '1', min_slaves_good_slaves: '1' }, '1', null],
+    [{ connected_slaves: '1', min_slaves_good_slaves: '0' }, '1', 'redis-replicas-short'],
+    [{ connected_slaves: '0' }, undefined, 'redis-no-replica'],
+    [{ connected_slaves: '1' }, undefined, null],
+    [{ connected_slaves: '1', min_slaves_good_slaves: '1' }, undefined, null],
+    [{ connected_slaves: '1', min_slaves_good_slaves: '0' }, undefined, 'redis-replicas-short'],
+  ])('replicas %j of %s: %s', (fields, setting, code) => {
+    expect(checkReplicas('r', field(fields), setting).code).toBe(code);
   });
 
   test.each([
