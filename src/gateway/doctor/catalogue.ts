@@ -44,7 +44,7 @@ export const catalogue = {
   'memory-short': entry(
     'warning',
     'the kernel takes the memory of all maps at start, and refuses the start where there is not enough',
-    'lower sessions.capacity, or give the machine or its cgroup more memory',
+    'lower sessions.capacity, or give more memory to the machine, or to the daemon’s control group: MemoryMax= of its unit',
   ),
   'clock-unsynchronised': entry(
     'warning',
