@@ -21,8 +21,8 @@ const backend = (name: string, fields: Partial<Backend> = {}): Backend => {
 let table: Map<string, Backend>;
 /** Thrown by the next call. */
 let problem: Error | undefined;
-let store: Store;
-let actions: Actions;
+let store: InstanceType<typeof Store>;
+let actions: InstanceType<typeof Actions>;
 let nowMs: number;
 
 function fail(): void {
