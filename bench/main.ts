@@ -21,6 +21,14 @@ const BENCHES: Record<string, string> = {
 const DEFAULT = 'compare';
 
 const given = process.argv.slice(2);
+if (given[0] === '--help' || given[0] === '-h') {
+  console.log(`usage: npm run bench [-- NAME] [options]
+
+Measures the gateway on this machine. npm run bench -- NAME --help shows the options.
+
+names, ${DEFAULT} unless told: ${Object.keys(BENCHES).join(', ')}`);
+  process.exit(0);
+}
 const named = given[0] !== undefined && !given[0].startsWith('-');
 const [name = '', ...args] = named ? given : [DEFAULT, ...given];
 const file = BENCHES[name];

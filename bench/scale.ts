@@ -8,16 +8,21 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
+import { integer, programOptions } from '../scripts/program-options.ts';
 import { askDaemon } from '../src/gateway/control/client.ts';
 import { randomKey, Stage } from '../src/gateway/demo/stage.ts';
 import type { Status } from '../src/gateway/ports.ts';
 import { Functions } from '../src/sync/redis/functions.ts';
 
-const { values } = parseArgs({
-  options: { sessions: { type: 'string', default: '10000000' }, rate: { type: 'string', default: '20000' } },
-});
+const values = programOptions(
+  'npm run bench -- scale',
+  'How long ten million sessions take to load and to follow, and how much memory they need.',
+  {
+    sessions: { type: 'string', default: '10000000', value: 'N', about: 'sessions in Redis' },
+    rate: { type: 'string', default: '20000', value: 'N', about: 'sessions written a second meanwhile' },
+  },
+);
 const SESSIONS = integer('sessions', values.sessions, 1_000, 100_000_000);
 const RATE = integer('rate', values.rate, 100, 1_000_000);
 /** One in so many sessions ends while it is watched. */
@@ -40,12 +45,6 @@ end`;
 const FILL_STEP = 5_000;
 
 const rows: [what: string, value: string][] = [];
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RangeError(`--${name}: found ${text}, allowed: an integer from ${min} to ${max}`);
-}
 
 function note(what: string, value: string): void {
   rows.push([what, value]);

@@ -5,32 +5,28 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { integer, programOptions } from '../../scripts/program-options.ts';
 import { CALM, type Course, simulate } from './simulate.ts';
 import { type Chart, lineChart } from './svg.ts';
 import { boundedLoads, leastConnections, nothing, shedding, TARGET, type Way } from './ways.ts';
 import { TICK_S, TICKS } from './world.ts';
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    backends: { type: 'string', default: '2000' },
-    users: { type: 'string', default: '300000' },
-    plots: { type: 'string' },
+const values = programOptions(
+  'npm run bench -- balance',
+  'Ways to balance, each through the same hour: a simulation.',
+  {
+    seed: { type: 'string', default: '1', value: 'S', about: 'the same seed gives the same figures' },
+    backends: { type: 'string', default: '2000', value: 'N', about: 'backends' },
+    users: { type: 'string', default: '300000', value: 'N', about: 'users' },
+    plots: { type: 'string', value: 'FOLDER', about: 'write SVG there' },
   },
-});
+);
 const options = {
   seed: integer('seed', values.seed, 0, 2 ** 31 - 1),
   backends: integer('backends', values.backends, 20, 20_000),
   users: integer('users', values.users, 1_000, 5_000_000),
 };
 const WAYS: readonly ((users: number, seed: number) => Way)[] = [nothing, leastConnections, boundedLoads, shedding];
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RangeError(`--${name}: found ${text}, allowed: an integer from ${min} to ${max}`);
-}
 
 /** Two tables of Markdown, as docs/benchmarks.md has them. */
 function report(courses: readonly Course[]): string {

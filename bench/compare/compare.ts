@@ -14,7 +14,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { integer, programOptions, wrong } from '../../scripts/program-options.ts';
 import { machineTimes } from '../traffic/processor.ts';
 import { alternativesSection, memorySection } from './alternatives.ts';
 import { costSection } from './cost.ts';
@@ -44,27 +44,33 @@ interface Options {
 
 function readOptions(): Options {
   const count = availableParallelism();
-  const { values } = parseArgs({
-    options: {
-      quick: { type: 'boolean', default: false },
-      only: { type: 'string', default: SECTIONS.join(',') },
-      turns: { type: 'string' },
-      cpus: { type: 'string', default: `${count - 2},${count - 1}` },
-      json: { type: 'string' },
-      report: { type: 'string' },
-      plots: { type: 'string' },
+  const values = programOptions(
+    'npm run bench -- compare',
+    'The gateway beside a bare echo, beside itself as it grows, and beside what one would run in its place.',
+    {
+      quick: { type: 'boolean', default: false, about: 'under a minute: few and short turns, small tables' },
+      only: { type: 'string', default: SECTIONS.join(','), value: 'NAME,…', about: 'sections' },
+      turns: { type: 'string', value: 'N', about: 'turns of each, 7 or 5 unless told' },
+      cpus: {
+        type: 'string',
+        default: `${count - 2},${count - 1}`,
+        value: 'A,B',
+        about: 'where frames are sent and the gateway answers, and where servers in user space run',
+      },
+      json: { type: 'string', value: 'FILE', about: 'write every turn of every figure there' },
+      report: { type: 'string', value: 'FILE', about: 'write there what is printed' },
+      plots: { type: 'string', value: 'FOLDER', about: 'write SVG there' },
     },
-  });
+  );
   const size = values.quick ? QUICK : FULL;
-  const turns = Number(values.turns ?? size.turns);
+  const turns = integer('turns', values.turns ?? String(size.turns), 1, 1_000);
   const only = values.only.split(',') as SectionName[];
   const unknown = only.filter((name) => !SECTIONS.includes(name));
   const cpus = values.cpus.split(',').map(Number);
   const [sender = -1, server = -1] = cpus;
-  if (!(Number.isInteger(turns) && turns >= 1 && turns <= 1000)) fail('--turns', values.turns, 'a number of 1 to 1000');
-  if (unknown.length > 0) fail('--only', unknown.join(','), SECTIONS.join(', '));
+  if (unknown.length > 0) wrong(`--only: found "${unknown.join(',')}", allowed: ${SECTIONS.join(', ')}`);
   if (cpus.length !== 2 || sender === server || !cpus.every((cpu) => Number.isInteger(cpu) && cpu >= 0))
-    fail('--cpus', values.cpus, 'the numbers of two CPUs, as 0,1; a machine has to have two');
+    wrong(`--cpus: found "${values.cpus}", allowed: the numbers of two CPUs, as 0,1; a machine has to have two`);
   return {
     size: { ...size, turns },
     only,
@@ -73,11 +79,6 @@ function readOptions(): Options {
     report: values.report,
     plots: values.plots,
   };
-}
-
-function fail(option: string, found: string | undefined, allowed: string): never {
-  console.error(`${option}: found "${found}", allowed: ${allowed}`);
-  process.exit(2);
 }
 
 async function measureAll(setup: Setup, only: readonly SectionName[]): Promise<Section[]> {

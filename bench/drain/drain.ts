@@ -14,8 +14,8 @@ import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
+import { integer, programOptions } from '../../scripts/program-options.ts';
 import { cookieHash } from '../../src/auth/cookie.ts';
 import { shedRankOf } from '../../src/auth/placement.ts';
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
@@ -23,9 +23,14 @@ import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 import { Functions } from '../../src/sync/redis/functions.ts';
 import type { Answer, Asked, Change, Watch } from './asker.ts';
 
-const { values } = parseArgs({
-  options: { sessions: { type: 'string', default: '1000000' }, turns: { type: 'string', default: '11' } },
-});
+const values = programOptions(
+  'npm run bench -- drain',
+  'How soon the users of a drained backend are answered with others.',
+  {
+    sessions: { type: 'string', default: '1000000', value: 'N', about: 'sessions of the backend' },
+    turns: { type: 'string', default: '11', value: 'N', about: 'drains' },
+  },
+);
 const SESSIONS = integer('sessions', values.sessions, 10_000, 10_000_000);
 const TURNS = integer('turns', values.turns, 1, 1_000);
 const BACKENDS = 8;
@@ -47,12 +52,6 @@ for i = ARGV[1], ARGV[2] do
 end`;
 const FILL_STEP = 5_000;
 const WRITE_STEP = 10_000;
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RangeError(`--${name}: found ${text}, allowed: an integer from ${min} to ${max}`);
-}
 
 const sidOf = (i: number): string => `session-${i}`;
 const sample = Array.from({ length: SAMPLE }, (_, i) => sidOf(1 + Math.floor((i * SESSIONS) / SAMPLE)));

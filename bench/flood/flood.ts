@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { availableParallelism, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { integer, programOptions } from '../../scripts/program-options.ts';
 import { describeMachine, machineText } from '../compare/machine.ts';
 import { type Contender, figures, inTurns, median, withDerived } from '../compare/measure.ts';
 import { bare, ECHO, gatewayCase, type OneCore } from '../compare/one-core.ts';
@@ -17,18 +17,21 @@ import { type Flow, Generator, VARY } from '../traffic/generator.ts';
 import { BenchNetwork, type Pair } from '../traffic/network.ts';
 import { benchKey, PORT } from '../traffic/world.ts';
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    cpu: { type: 'string', default: String(availableParallelism() - 1) },
+const values = programOptions(
+  'npm run bench -- flood',
+  'What a flood of forged packets costs, and how many authentic requests are answered meanwhile.',
+  {
+    rounds: { type: 'string', default: '5', value: 'N', about: 'turns of each packet' },
+    cpu: {
+      type: 'string',
+      default: String(availableParallelism() - 1),
+      value: 'N',
+      about: 'CPU that sends, answers and counts',
+    },
   },
-});
-const ROUNDS = Number(values.rounds);
-const CPU = Number(values.cpu);
-if (!(Number.isInteger(ROUNDS) && ROUNDS >= 1 && ROUNDS <= 1000 && Number.isInteger(CPU) && CPU >= 0)) {
-  console.error('--rounds: a number of 1 to 1000; --cpu: the number of a CPU');
-  process.exit(2);
-}
+);
+const ROUNDS = integer('rounds', values.rounds, 1, 1_000);
+const CPU = integer('cpu', values.cpu, 0, 4_095);
 
 const SESSIONS = 100_000;
 const BACKENDS = 100;

@@ -8,9 +8,9 @@ import * as fs from 'node:fs';
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import { Listening, startAgent } from '../../integrations/haproxy/processes.ts';
+import { integer, programOptions } from '../../scripts/program-options.ts';
 import { summarize } from '../../src/gateway/demo/latency.ts';
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
@@ -149,9 +149,12 @@ async function measure(stage: Stage, turns: number, requests: number, ends: (() 
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { turns: { type: 'string', default: '9' }, requests: { type: 'string', default: '2000' } },
+  const values = programOptions('npm run bench -- haproxy', 'What a lookup adds to a request through HAProxy.', {
+    turns: { type: 'string', default: '9', value: 'N', about: 'turns of each way' },
+    requests: { type: 'string', default: '2000', value: 'N', about: 'requests in a turn' },
   });
+  const turns = integer('turns', values.turns, 1, 1_000);
+  const requests = integer('requests', values.requests, 1, 1_000_000);
   const ends: (() => unknown)[] = [];
   const stage = new Stage({
     name: `haproxy-bench-${process.pid}`,
@@ -159,7 +162,7 @@ async function main(): Promise<void> {
     redisArguments: ['--bind', '0.0.0.0', '--protected-mode', 'no'],
   });
   try {
-    await measure(stage, Number(values.turns), Number(values.requests), ends);
+    await measure(stage, turns, requests, ends);
   } finally {
     agent.destroy();
     for (const end of ends.reverse()) await end();

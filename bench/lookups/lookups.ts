@@ -7,7 +7,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { integer, programOptions, wrong } from '../../scripts/program-options.ts';
 import { BpfObject, mapUpdate, runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
 import { SharedMemory } from '../../src/gateway/kernel/libc.ts';
 import { ipv4 } from '../../test/model/frames.ts';
@@ -26,24 +26,16 @@ const STATE = { words: 3, count: 1, bytes: 2 } as const;
 const BACKENDS = 100;
 const XDP = { DROP: 1, TX: 3 } as const;
 
-const { values } = parseArgs({
-  options: {
-    against: { type: 'string' },
-    only: { type: 'string' },
-    sessions: { type: 'string', default: '100000' },
-    turns: { type: 'string', default: '101' },
-    runs: { type: 'string', default: '2000' },
-  },
+const values = programOptions('npm run bench -- lookups', 'What the whole program costs, without a network.', {
+  against: { type: 'string', value: 'FILE', about: 'take turns with this other build of gateway.bpf.o' },
+  only: { type: 'string', value: 'NAME,…', about: 'only these cases' },
+  sessions: { type: 'string', default: '100000', value: 'N', about: 'sessions in the table' },
+  turns: { type: 'string', default: '101', value: 'N', about: 'turns of each case' },
+  runs: { type: 'string', default: '2000', value: 'N', about: 'requests in a turn' },
 });
 const sessions = integer('sessions', values.sessions, 1, 10_000_000);
 const turns = integer('turns', values.turns, 1, 100_000);
 const runs = integer('runs', values.runs, 1, 1_000_000);
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RangeError(`--${name}: found ${text}, allowed: an integer from ${min} to ${max}`);
-}
 
 const address = ipv4(10, 99, 0, 2);
 const [hmac, blake2s, encrypted] = [benchKey(1), benchKey(2, 'blake2s'), benchKey(3, 'hmac-sha256', true)];
@@ -61,7 +53,7 @@ const CASES: Readonly<Record<string, () => FrameSet>> = {
 };
 const chosen = values.only?.split(',') ?? Object.keys(CASES);
 for (const name of chosen)
-  if (!(name in CASES)) throw new RangeError(`--only: found ${name}, allowed: ${Object.keys(CASES).join(', ')}`);
+  if (!(name in CASES)) wrong(`--only: found "${name}", allowed: ${Object.keys(CASES).join(', ')}`);
 
 /** Requests that come again and again, and the program that they are for. */
 class Again {

@@ -8,7 +8,7 @@
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { integer, programOptions, wrong } from '../../scripts/program-options.ts';
 import { BpfObject, runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
 import { CASES, type Case, ECHO } from './cases.ts';
 import { machine, watchLoad } from './machine.ts';
@@ -16,36 +16,6 @@ import { machine, watchLoad } from './machine.ts';
 const OBJECT = fileURLToPath(new URL('../../build/primitives.bpf.o', import.meta.url));
 const TURNS_MAX = 100_000;
 const RUNS_MAX = 1_000_000;
-
-function wrong(message: string): never {
-  console.error(message);
-  process.exit(2);
-}
-
-function options() {
-  try {
-    return parseArgs({
-      options: {
-        turns: { type: 'string', default: '101' },
-        runs: { type: 'string', default: '2000' },
-        only: { type: 'string', default: '' },
-        object: { type: 'string', default: OBJECT },
-        against: { type: 'string' },
-        json: { type: 'boolean', default: false },
-      },
-    }).values;
-  } catch (error) {
-    return wrong((error as Error).message);
-  }
-}
-
-function wholeNumber(name: string, value: string, max: number): number {
-  const number = Number(value);
-  if (!(Number.isInteger(number) && number >= 1 && number <= max)) {
-    wrong(`--${name}: found "${value}", allowed: a whole number from 1 to ${max}`);
-  }
-  return number;
-}
 
 function chosen(only: string): readonly Case[] {
   if (only === '') return CASES;
@@ -144,9 +114,20 @@ function print(results: readonly Result[], isCompared: boolean): void {
 }
 
 function main(): void {
-  const values = options();
-  const turns = wholeNumber('turns', values.turns, TURNS_MAX);
-  const runs = wholeNumber('runs', values.runs, RUNS_MAX);
+  const values = programOptions(
+    'npm run bench:micro --',
+    'What each primitive costs in the kernel, beside a bare echo.',
+    {
+      turns: { type: 'string', default: '101', value: 'N', about: 'turns of each program' },
+      runs: { type: 'string', default: '2000', value: 'N', about: 'runs in a turn' },
+      only: { type: 'string', default: '', value: 'PROGRAM,…', about: 'only these' },
+      object: { type: 'string', default: OBJECT, value: 'FILE', about: 'the build to measure' },
+      against: { type: 'string', value: 'FILE', about: 'take turns with this other build' },
+      json: { type: 'boolean', default: false, about: 'print JSON' },
+    },
+  );
+  const turns = integer('turns', values.turns, 1, TURNS_MAX);
+  const runs = integer('runs', values.runs, 1, RUNS_MAX);
   const cases = chosen(values.only);
   const object = open(values.object);
   const against = values.against === undefined ? undefined : open(values.against);

@@ -8,9 +8,10 @@ import { execFile } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { NginxProcess } from '../../integrations/nginx/nginx-process.ts';
+import { integer, programOptions } from '../../scripts/program-options.ts';
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 
@@ -36,13 +37,14 @@ interface Turn {
   readonly redisUs: number;
 }
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '3' },
-    connections: { type: 'string', default: '1' },
-  },
+const values = programOptions('npm run bench -- nginx', 'What a lookup adds to a request through nginx.', {
+  rounds: { type: 'string', default: '5', value: 'N', about: 'turns of each way' },
+  seconds: { type: 'string', default: '3', value: 'N', about: 'length of a turn' },
+  connections: { type: 'string', default: '1', value: 'N', about: 'connections that ask at once' },
 });
+const ROUNDS = integer('rounds', values.rounds, 1, 1_000);
+const SECONDS = integer('seconds', values.seconds, 1, 3_600);
+const CONNECTIONS = integer('connections', values.connections, 1, 10_000);
 
 const LOCATION = `proxy_http_version 1.1;
   proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -94,7 +96,7 @@ async function turn({ worker, redis }: Processes, way: Way): Promise<Turn> {
   const script = join(HERE, 'requests.lua');
   const { stdout } = await promisify(execFile)(
     'wrk',
-    ['-t1', `-c${values.connections}`, `-d${values.seconds}s`, '-s', script, `http://${NGINX}`],
+    ['-t1', `-c${CONNECTIONS}`, `-d${SECONDS}s`, '-s', script, `http://${NGINX}`],
     { env: { ...process.env, SGW_PATH: WAYS[way], SGW_USERS: String(USERS) } },
   );
   const line = stdout.split('\n').find((text) => text.startsWith('{'));
@@ -182,7 +184,7 @@ async function main(): Promise<void> {
     const processes = { worker: nginx.workers()[0], redis: stage.redis?.pid };
     const turns: Record<Way, Turn[]> = { plain: [], gateway: [], redis: [] };
     for (const way of Object.keys(WAYS) as Way[]) await turn(processes, way); // to warm up
-    for (let round = 0; round < Number(values.rounds); round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       for (const way of Object.keys(WAYS) as Way[]) turns[way].push(await turn(processes, way));
     }
     report(turns);

@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { integer, programOptions } from '../../scripts/program-options.ts';
 import type { SessionTable } from '../../src/sync/table.ts';
 import { describeMachine, machineText } from '../compare/machine.ts';
 import { type Contender, figures, inTurns, median, withDerived } from '../compare/measure.ts';
@@ -19,16 +19,12 @@ import { BenchNetwork, type Pair } from '../traffic/network.ts';
 import { pinTo } from '../traffic/processor.ts';
 import { backendOf, benchKey, PORT, RECORD_VERSION, sessionHex } from '../traffic/world.ts';
 
-const { values } = parseArgs({
-  options: { turns: { type: 'string', default: '9' }, sessions: { type: 'string', default: '1000000' } },
+const values = programOptions('npm run bench -- resync', 'What lookups cost while all sessions are written again.', {
+  turns: { type: 'string', default: '9', value: 'N', about: 'turns of each' },
+  sessions: { type: 'string', default: '1000000', value: 'N', about: 'sessions in the table' },
 });
-const TURNS = Number(values.turns);
-const SESSIONS = Number(values.sessions);
-const fits = (value: number, most: number): boolean => Number.isInteger(value) && value >= 1 && value <= most;
-if (!fits(TURNS, 1_000) || !fits(SESSIONS, 100_000_000)) {
-  console.error('--turns: a number of 1 to 1000; --sessions: a number of 1 to 100000000');
-  process.exit(2);
-}
+const TURNS = integer('turns', values.turns, 1, 1_000);
+const SESSIONS = integer('sessions', values.sessions, 1, 100_000_000);
 if (availableParallelism() < 2) {
   console.error('found one CPU, needed are two: one for lookups and one for whoever writes');
   process.exit(1);

@@ -11,8 +11,9 @@ import * as fs from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
+import { integer, programOptions } from '../../scripts/program-options.ts';
 import { cookieHash } from '../../src/auth/cookie.ts';
 import { askDaemon } from '../../src/gateway/control/client.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
@@ -24,14 +25,12 @@ import { PAGE_SCRIPT } from '../../src/sync/redis/scripts.ts';
 import { readArguments } from '../../src/sync/snapshot/session-forms.ts';
 import { DEFAULT_TUNING } from '../../src/sync/tuning.ts';
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    turns: { type: 'string' },
-    sessions: { type: 'string' },
-    entries: { type: 'string' },
-    beside: { type: 'string' },
-  },
+const values = programOptions('npm run bench -- sync', 'How fast sessions come from Redis into the kernel.', {
+  quick: { type: 'boolean', default: false, about: 'a look: fewer and shorter turns' },
+  turns: { type: 'string', value: 'N', about: 'turns of each, 5 or 1 unless told' },
+  sessions: { type: 'string', value: 'N', about: 'sessions in Redis, 1000000 or 200000 unless told' },
+  entries: { type: 'string', value: 'N', about: 'entries of the full feed, 400000 or 200000 unless told' },
+  beside: { type: 'string', value: 'FILE', about: 'take turns with bin/gateway of another checkout' },
 });
 const SESSIONS = integer('sessions', values.sessions ?? (values.quick ? '200000' : '1000000'), 1_000, 100_000_000);
 /** One Lua script adds them, during which Redis answers nobody: not so long that the daemon gives it up. */
@@ -66,12 +65,6 @@ return 1`;
 
 /** What is measured, with the figure of each turn. */
 const figures = new Map<string, number[]>();
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RangeError(`--${name}: found ${text}, allowed: an integer from ${min} to ${max}`);
-}
 
 function note(what: string, value: number): void {
   figures.set(what, [...(figures.get(what) ?? []), value]);

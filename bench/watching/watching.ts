@@ -2,7 +2,7 @@
  * What it costs to time packets, and to be watched by `gateway trace`: the program run on one frame at a time
  * (BPF_PROG_RUN), its settings in turns. `npm run bench -- watching [--turns N]`.
  */
-import { parseArgs } from 'node:util';
+import { integer, programOptions } from '../../scripts/program-options.ts';
 import type { Datapath } from '../../src/gateway/kernel/datapath.ts';
 import { runOnPacket } from '../../src/gateway/kernel/libbpf.ts';
 import { TIMED_ONE_IN } from '../../src/gateway/kernel/settings.ts';
@@ -12,12 +12,10 @@ import { BpfLab } from '../../test/bpf/lab.ts';
 import { describeMachine, machineText } from '../compare/machine.ts';
 import { median } from '../compare/measure.ts';
 
-const { values } = parseArgs({ options: { turns: { type: 'string', default: '21' } } });
-const TURNS = Number(values.turns);
-if (!(Number.isInteger(TURNS) && TURNS >= 1 && TURNS <= 1000)) {
-  console.error('--turns: a number of 1 to 1000');
-  process.exit(2);
-}
+const values = programOptions('npm run bench -- watching', 'What it costs to time packets, and to be watched.', {
+  turns: { type: 'string', default: '21', value: 'N', about: 'turns of each setting' },
+});
+const TURNS = integer('turns', values.turns, 1, 1_000);
 
 /** A reply is written over its request: such a frame is run once, and again from the beginning. */
 const SINGLE_RUNS = 2_000;

@@ -15,19 +15,16 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { programOptions } from '../../scripts/program-options.ts';
 import { makePackageFolder, ROOT, readManifest } from '../package-folder.ts';
 import { sectionOf } from '../release/changelog.ts';
 import { changelog, control, debianVersion } from './control.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    out: { type: 'string', default: join(ROOT, 'build/debian') },
-    level: { type: 'string', default: '15' },
-    /** In the place of package.json's: for tests of upgrades. */
-    version: { type: 'string' },
-  },
+const options = programOptions('npm run build:deb --', 'Builds the Debian package.', {
+  out: { type: 'string', default: join(ROOT, 'build/debian'), value: 'FOLDER', about: 'where to' },
+  level: { type: 'string', default: '15', value: 'N', about: 'of compression by zstd, 1 to 19' },
+  version: { type: 'string', value: 'VERSION', about: 'in place of that of package.json, for tests of upgrades' },
 });
 
 const HERE = join(ROOT, 'packaging/debian');

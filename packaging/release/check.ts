@@ -7,11 +7,17 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { programOptions } from '../../scripts/program-options.ts';
 import { ROOT, readManifest } from '../package-folder.ts';
 import { problems } from './consistency.ts';
 
-const { values } = parseArgs({ options: { final: { type: 'boolean', default: false } } });
+const values = programOptions(
+  'npm run release:check --',
+  'Says what about the version of a release does not fit together.',
+  {
+    final: { type: 'boolean', default: false, about: 'nothing may be unreleased any more' },
+  },
+);
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 
 const found = problems(

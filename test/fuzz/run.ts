@@ -7,7 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { programOptions, wrong } from '../../scripts/program-options.ts';
 import { writeSeeds } from './seeds.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -57,13 +57,13 @@ function keep(target: Target): void {
 }
 
 function main(): void {
-  const { values } = parseArgs({
-    options: { minutes: { type: 'string', default: '5' }, keep: { type: 'boolean', default: false } },
+  const values = programOptions('npm run fuzz --', 'Fuzzes the C of bpf/, compiled for this machine with sanitizers.', {
+    minutes: { type: 'string', default: '5', value: 'N', about: 'how long to go on, shared out among the targets' },
+    keep: { type: 'boolean', default: false, about: 'keep what is found new in the corpus' },
   });
   const minutes = Number(values.minutes);
   if (!(minutes > 0 && minutes <= 10_080)) {
-    console.error(`--minutes ${values.minutes}: a number above 0, at most 10080 (a week)`);
-    process.exit(2);
+    wrong(`--minutes: found "${values.minutes}", allowed: a number above 0, at most 10080 (a week)`);
   }
   const targets = Object.keys(TARGETS) as Target[];
   build();
