@@ -157,11 +157,14 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   stops.push(() => directory.close());
   const settling = new Settling(() => new RedisDirectory(config, access));
   stops.push(() => settling.stop());
+  // Its own, since a connection that is refused is given up (RedisDirectory.use): not one that others wait on.
+  const fleetDirectory = new RedisDirectory(config, access);
+  stops.push(() => fleetDirectory.close());
   const fleet = new Fleet({
     names: config.redis.names,
     announce: config.control.announce,
     pins: config.pins,
-    use: (action) => directory.use(action),
+    use: (action) => fleetDirectory.use(action),
     status: () => gateway.status(),
     runtime: systemRuntime,
     log,

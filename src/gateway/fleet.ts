@@ -127,15 +127,16 @@ export class Fleet {
     try {
       this.#measure();
       if (!announce && !isWatched) return BEAT_MS;
-      await use(async (redis) => {
+      this.#problem = await use(async (redis) => {
         if (announce) await this.#announce(redis);
-        if (isWatched || isTidied) await this.#read(redis);
+        return isWatched || isTidied ? await this.#readBounded(redis) : null;
       });
-      this.#problem = null;
+      if (this.#problem !== null) this.#others = new Map();
       return BEAT_MS;
     } catch (error) {
       const reason = reasonOf(error);
-      const isRefused = reason.includes('NOPERM');
+      // Also by a replica, whose master the configuration doesn't name.
+      const isRefused = reason.includes('NOPERM') || reason.includes('READONLY');
       // That Redis is away the sync says.
       if (isRefused && this.#problem === null) {
         this.#parts.log.warn(
@@ -156,12 +157,17 @@ export class Fleet {
     await redis.pexpire(this.#key, FORGET_MS);
   }
 
+  /** @returns why it isn't read; nothing that Redis did wrong, for which `use` would give up the connection */
+  async #readBounded(redis: Redis | Cluster): Promise<string | null> {
+    const entries = await redis.hlen(this.#key);
+    if (entries > ENTRIES_MAX)
+      return `${this.#key}: found ${entries} entries, allowed: at most ${ENTRIES_MAX}; delete it`;
+    await this.#read(redis);
+    return null;
+  }
+
   async #read(redis: Redis | Cluster): Promise<void> {
     const { announce, runtime } = this.#parts;
-    const entries = await redis.hlen(this.#key);
-    if (entries > ENTRIES_MAX) {
-      throw new RangeError(`${this.#key}: found ${entries} entries, allowed: at most ${ENTRIES_MAX}; delete it`);
-    }
     const found = new Map<string, Entry>();
     const forgotten: string[] = [];
     const oldestMs = runtime.wallMs() - FORGET_MS;

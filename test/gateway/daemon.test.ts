@@ -2,7 +2,9 @@
 import * as fs from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { askDaemon } from '../../src/gateway/control/client.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 import { until } from '../e2e/until.ts';
 
@@ -86,4 +88,23 @@ test('a Redis password is in neither log nor status', async () => {
   await starting.catch(() => undefined);
   expect(JSON.parse(stdout).sync.lastError.message).toMatch(/AUTH|WRONGPASS/);
   expect(stdout + fs.readFileSync(stage.logFile, 'utf8')).not.toContain('hunter2');
+});
+
+test('what the gateways tell each other, which a replica refuses, leaves the connection of the control API alone', async () => {
+  await stage.startRedis();
+  await stage.startGateway();
+  const ask = (path: string) => askDaemon(join(stage.directory, 'gateway.sock'), { method: 'GET', path });
+  const redis = new Redis({ path: stage.redisSocket });
+  try {
+    await ask('/v1/backends');
+    const clients = async () => String(await redis.client('LIST')).split('\n');
+    const mine = (await clients()).find((line) => / name=session-gateway-directory .* cmd=hgetall /.test(line));
+    const id = mine?.split(' ')[0];
+    expect(id).toMatch(/^id=/);
+    await redis.replicaof('127.0.0.1', 1);
+    await until(async () => String(((await ask('/v1/fleet')) as { problem: unknown }).problem).includes('READONLY'));
+    expect((await clients()).map((line) => line.split(' ')[0])).toContain(id);
+  } finally {
+    redis.disconnect();
+  }
 });

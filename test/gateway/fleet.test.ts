@@ -1,7 +1,7 @@
 /** Gateways that tell each other how they are, on a real Redis. */
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { BEAT_MS, FLEET_MAX, Fleet } from '../../src/gateway/fleet.ts';
+import { BEAT_MS, FLEET_MAX, Fleet, type FleetParts } from '../../src/gateway/fleet.ts';
 import { createLogger } from '../../src/gateway/log.ts';
 import type { Status } from '../../src/gateway/ports.ts';
 import type { Runtime } from '../../src/sync/runtime.ts';
@@ -18,6 +18,8 @@ let logged: string;
 let nowMs: number;
 let timers: { ms: number; callback: () => void }[];
 let fleets: Fleet[];
+/** What went wrong inside `use`, which would have the connection given up. */
+let thrown: unknown[];
 
 const runtime: Runtime = {
   wallMs: () => START_MS + nowMs,
@@ -37,7 +39,7 @@ beforeAll(async () => {
 afterAll(() => server?.stop());
 beforeEach(async () => {
   await redis.flushall();
-  [logged, nowMs, timers, fleets] = ['', 0, [], []];
+  [logged, nowMs, timers, fleets, thrown] = ['', 0, [], [], []];
 });
 afterEach(async () => {
   for (const fleet of fleets) fleet.stop();
@@ -56,7 +58,15 @@ function join({ pins = '/a', announce = true, status = fakeStatus, client = redi
       logged += line;
     },
   });
-  const fleet = new Fleet({ names: 'gateway:', announce, pins, use: (action) => action(client), status, runtime, log });
+  const use: FleetParts['use'] = async (action) => {
+    try {
+      return await action(client);
+    } catch (error) {
+      thrown.push(error);
+      throw error;
+    }
+  };
+  const fleet = new Fleet({ names: 'gateway:', announce, pins, use, status, runtime, log });
   fleets.push(fleet);
   fleet.start();
   return fleet;
@@ -179,6 +189,7 @@ test('what is wrong in the table is left out, and taken away; more than may be i
     members: [{ silentMs: 0 }],
     problem: expect.stringContaining('allowed: at most 256'),
   });
+  expect(thrown).toEqual([]);
 });
 
 test('a user that may not write is told once, tried seldom, and there is this gateway alone', async () => {
@@ -211,5 +222,21 @@ test('a user that may not write is told once, tried seldom, and there is this ga
     expect(fleet.view().problem).toBeNull();
   } finally {
     client.disconnect();
+  }
+});
+
+test('a replica, which takes no writes, is tried as seldom, and the one that is master then is found', async () => {
+  const replica = await RedisServer.start('--replicaof', '127.0.0.1', '1');
+  try {
+    const client = replica.client();
+    const fleet = join({ client });
+    expect(await round()).toEqual([60_000]);
+    expect(fleet.view().problem).toContain('READONLY');
+    expect(logged.match(/Redis refuses what the gateways tell each other/g)).toHaveLength(1);
+    await client.replicaof('NO', 'ONE');
+    expect(await round(60_000)).toEqual([BEAT_MS]);
+    expect(fleet.view().problem).toBeNull();
+  } finally {
+    await replica.stop();
   }
 });
