@@ -39,7 +39,7 @@ export const catalogue = {
   'capability-missing': entry(
     'problem',
     'the kernel refuses to load or to attach the program',
-    'run the daemon as root or with these capabilities, as config/session-gateway.service does, and doctor as the daemon runs',
+    'run the daemon as root or with these capabilities, as packaging/systemd/session-gateway.service does, and doctor as the daemon runs',
   ),
   'memory-short': entry(
     'warning',

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { catalogue } from '../../../src/gateway/doctor/catalogue.ts';
 import { finding, looked, ok, pastFinding } from '../../../src/gateway/doctor/finding.ts';
@@ -10,6 +10,13 @@ const rows = [...document.matchAll(/^\| `([a-z-]+)` \| (\w+) \| (.*) \| (.*) \|$
 test('docs/doctor.md has every finding, with its level, why it matters and what to do, and no other', () => {
   const entries = Object.entries(catalogue).map(([code, { level, why, remedy }]) => [code, level, why, remedy]);
   expect(rows).toEqual(entries);
+});
+
+test('files of the project that a finding names are there', () => {
+  const texts = Object.values(catalogue).flatMap(({ why, remedy }) => [why, remedy]);
+  const named = texts.flatMap((text) => text.match(/\b(?:config|docs|integrations|packaging)\/[\w./-]*\w/g) ?? []);
+  expect(named).toContain('docs/redis.md');
+  expect(named.filter((path) => !existsSync(new URL(`../../../${path}`, import.meta.url)))).toEqual([]);
 });
 
 test('words are filled in', () => {
