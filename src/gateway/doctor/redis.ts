@@ -200,6 +200,7 @@ function reads({ redis, sessions, feed }: Config): readonly [command: string, ..
       ? ([
           ['XREAD', 'COUNT', '1', 'STREAMS', feed.stream, '$'],
           ['XRANGE', feed.stream, '0', '0', 'COUNT', '1'],
+          ...(sessions.onMiss === 'ask-redis' ? [['XREVRANGE', feed.stream, '0', '0', 'COUNT', '1']] : []),
         ] as [string, ...string[]][])
       : []),
     // Last: where MULTI is allowed and EXEC isn't, nothing is carried out any more.

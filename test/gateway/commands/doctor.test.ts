@@ -190,7 +190,7 @@ test('rights that the daemon needs and this user lacks are named', async () => {
 
 describe('a user with the documented rights', () => {
   /** @param comments of the lines of docs/redis.md that it has beside the first */
-  async function doctorAs(...comments: string[]): Promise<Map<string, Finding>> {
+  async function doctorAs(comments: string[] = [], settings: object = {}): Promise<Map<string, Finding>> {
     const document = readFileSync(new URL('../../../docs/redis.md', import.meta.url), 'utf8');
     const [, section = ''] = document.split('## Access control');
     const rights = ['', ...comments.map((comment) => `# ${comment}\n`)].map((before) => {
@@ -201,7 +201,7 @@ describe('a user with the documented rights', () => {
     const passwordFile = join(folder, 'password');
     writeFileSync(passwordFile, 'PASSWORD', { mode: 0o600 });
     chmodSync(passwordFile, 0o600);
-    return (await doctor({ redis: { url: server.url, username: 'small', passwordFile } })).findings;
+    return (await doctor({ redis: { url: server.url, username: 'small', passwordFile }, ...settings })).findings;
   }
 
   test('is refused nothing that the daemon needs', async () => {
@@ -216,10 +216,20 @@ describe('a user with the documented rights', () => {
   test('may look at everything, with those that doctor needs besides', async () => {
     await addBackends(redis, 1);
     await installLibrary(redis);
-    const findings = await doctorAs('all that gateway doctor looks at');
+    const findings = await doctorAs(['all that gateway doctor looks at']);
     for (const name of ['redis rights', 'redis clock', 'redis functions', 'backends'])
       expect(findings.get(name)).toMatchObject({ level: 'ok' });
     expect(findings.get('redis persistence')?.code).toBe('redis-not-persistent');
+  });
+
+  test('needs one more where misses are asked about', async () => {
+    const asking = { sessions: { onMiss: 'ask-redis' } };
+    expect((await doctorAs([], asking)).get('redis rights')).toMatchObject({
+      code: 'redis-rights-missing',
+      found: 'Redis refuses XREVRANGE, or the keys that they read',
+    });
+    const findings = await doctorAs(['sessions.onMiss: ask-redis, with a feed'], asking);
+    expect(findings.get('redis rights')?.level).toBe('ok');
   });
 });
 
