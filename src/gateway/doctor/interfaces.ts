@@ -24,6 +24,8 @@ const NATIVE_MTU_MAX = 3_498;
 /** What is looked at of one interface. */
 export interface InterfaceFacts {
   readonly device: NetworkDevice;
+  /** listen.attach: which mode there is to be. */
+  readonly attach: Config['listen']['attach'];
   /** Of a veth device, where it can be seen. */
   readonly peer: NetworkDevice | undefined;
   /** Names of VLAN devices on it. */
@@ -52,13 +54,14 @@ export function checkInterfaces(config: Config, attached: readonly InterfaceStat
       const index = interfaceIndex(name);
       const device = index === 0 ? undefined : networkDevice({ index, namespace: null });
       if (device === undefined) return finding('interface-missing', shown, 'there is no such interface');
-      return checkInterface(factsOf(device, attached?.find((one) => one.name === name)?.mode, own));
+      return checkInterface(factsOf(device, attach, attached?.find((one) => one.name === name)?.mode, own));
     });
   });
 }
 
 function factsOf(
   device: NetworkDevice,
+  attach: InterfaceFacts['attach'],
   attached: string | undefined,
   own: InterfaceFacts['ownPrograms'],
 ): InterfaceFacts {
@@ -67,6 +70,7 @@ function factsOf(
   });
   return {
     device,
+    attach,
     peer: peerOf(device),
     vlans: vlans.map(({ name }) => name),
     stripsVlanTags: stripsVlanTags(device.index),
@@ -124,22 +128,29 @@ function checkProgram({ device, attached, ownPrograms: own }: InterfaceFacts, na
   return finding('interface-not-attached', name, `the daemon says: ${attached}`);
 }
 
-function checkMtu({ device: { name: device, mtu, kind, xdp } }: InterfaceFacts, name: string): Finding[] {
+function checkMtu({ device: { name: device, mtu, kind, xdp }, attach }: InterfaceFacts, name: string): Finding[] {
   if (mtu < PACKET_MAX_BYTES) return [finding('mtu-small', name, `MTU ${mtu}`, { needed: PACKET_MAX_BYTES })];
   // The loopback has no native mode at any.
-  if (mtu > NATIVE_MTU_MAX && xdp?.mode !== 'native' && device !== 'lo' && kind !== 'veth')
+  if (mtu > NATIVE_MTU_MAX && attach !== 'generic' && xdp?.mode !== 'native' && device !== 'lo' && kind !== 'veth')
     return [finding('mtu-large', name, `MTU ${mtu}`, { name: device })];
   return [ok(`${name} MTU`, String(mtu))];
 }
 
-function checkPeer({ device, peer }: InterfaceFacts, name: string): Finding[] {
-  if (peer === undefined || device.xdp?.mode === 'generic') return [];
+/** It is in that mode, or is to be: what only native mode wants doesn't matter. */
+function isGeneric({ device, attach }: InterfaceFacts): boolean {
+  return (device.xdp?.mode ?? attach) === 'generic';
+}
+
+function checkPeer(facts: InterfaceFacts, name: string): Finding[] {
+  const { peer } = facts;
+  if (peer === undefined || isGeneric(facts)) return [];
   if (peer.xdp?.mode === 'native') return [ok(`${name} peer`, `${peer.name} has an XDP program too`)];
   return [finding('veth-peer-without-xdp', name, `its other end ${peer.name} has no native XDP program`)];
 }
 
-function checkVlan({ device, vlans, stripsVlanTags: strips }: InterfaceFacts, name: string): Finding[] {
-  if (vlans.length === 0 || strips !== true || device.xdp?.mode === 'generic') return [];
+function checkVlan(facts: InterfaceFacts, name: string): Finding[] {
+  const { device, vlans, stripsVlanTags: strips } = facts;
+  if (vlans.length === 0 || strips !== true || isGeneric(facts)) return [];
   const found = `takes VLAN tags off, and ${vlans.slice(0, 10).join(', ')} are on it`;
   return [finding('vlan-stripped', name, found, { name: device.name })];
 }

@@ -107,7 +107,7 @@ describe('an interface', () => {
   const xdp = (mode: 'native' | 'generic', programId = 7) => ({ xdp: { mode, programId } });
   const found = (more: Partial<InterfaceFacts>) => {
     const facts = { peer: undefined, vlans: [], stripsVlanTags: false, queues: 8, cpus: 8, attached: undefined };
-    return codes(checkInterface({ device: device(), ownPrograms: new Set([7]), ...facts, ...more }));
+    return codes(checkInterface({ device: device(), attach: 'auto', ownPrograms: new Set([7]), ...facts, ...more }));
   };
 
   test('that is as it must be', () => {
@@ -140,6 +140,15 @@ describe('an interface', () => {
     expect(found({ vlans: ['eth1.5'], stripsVlanTags: null })).toEqual([]);
     const generic = { device: device(xdp('generic')), attached: 'generic' };
     expect(found({ ...generic, vlans: ['eth1.5'], stripsVlanTags: true })).toEqual(['interface-generic']);
+  });
+
+  test('that is to be in generic mode, before the first start: what only native mode wants is not missed', () => {
+    const facts = { peer: device({ name: 'peer' }), vlans: ['eth1.5'], stripsVlanTags: true };
+    expect(found({ ...facts, attach: 'generic' })).toEqual([]);
+    expect(found({ device: device({ mtu: 9_000 }), attach: 'generic' })).toEqual([]);
+    // The program of an earlier daemon, which was told otherwise.
+    expect(found({ ...facts, device: device(xdp('native')), attached: 'native', attach: 'generic' })).toHaveLength(2);
+    expect(found({ ...facts, attach: 'native' })).toEqual(['veth-peer-without-xdp', 'vlan-stripped']);
   });
 
   test('where the daemon answers in the place of a program', () => {
