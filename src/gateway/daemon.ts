@@ -13,7 +13,7 @@ import type { Keyring } from '../auth/keyring.ts';
 import type { Log } from '../sync/log.ts';
 import { systemRuntime } from '../sync/runtime.ts';
 import { Sync, type SyncOptions } from '../sync/sync.ts';
-import { addressBytes, networkBytes } from './addresses.ts';
+import { networkBytes } from './addresses.ts';
 import type { Config } from './config.ts';
 import { httpAccess } from './control/http-access.ts';
 import { startControl } from './control/server.ts';
@@ -23,11 +23,12 @@ import { Events } from './events.ts';
 import { Fleet } from './fleet.ts';
 import { missingCapabilities } from './kernel/capabilities.ts';
 import type { Datapath } from './kernel/datapath.ts';
-import { coarseClockStepMs, interfaceAddresses, interfaceIndex, interfaceName } from './kernel/libc.ts';
+import { coarseClockStepMs, interfaceAddresses, interfaceName } from './kernel/libc.ts';
 import type { AttachRequest } from './kernel/links.ts';
 import { giveBackProgramPages } from './kernel/resident-memory.ts';
 import { Keys, readKeys } from './keys.ts';
 import { runUntilEnded, type Stop } from './lifecycle.ts';
+import { listenAddresses } from './listen-addresses.ts';
 import type { Logger } from './log.ts';
 import { ObservedTable } from './observed-table.ts';
 import { GATEWAY_OBJECT } from './package-files.ts';
@@ -137,7 +138,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   const upkeep = new Upkeep(
     {
       setClockOffset: (ms) => serving.setClockOffset(ms + aheadMs),
-      addresses: () => addressesOf(config),
+      addresses: () => listenAddresses(listen),
       setAddresses: (addresses) => {
         serving.setAddresses(addresses);
         sockets.setAddresses(addresses);
@@ -320,12 +321,6 @@ function syncOptions({ redis, sessions, feed }: Config): Omit<SyncOptions, 'redi
     sessions: { prefix, backend },
     feed: { from: feed.from, stream: feed.stream, reconcileEveryMs: feed.reconcileEveryMs },
   };
-}
-
-function addressesOf({ listen }: Config): Uint8Array[] {
-  if (listen.addresses.length > 0) return listen.addresses.map(addressBytes);
-  const byIndex = interfaceAddresses();
-  return listen.interfaces.flatMap((name) => byIndex.get(interfaceIndex(name)) ?? []);
 }
 
 function syncLog(log: Logger): Log {

@@ -154,14 +154,16 @@ test('Redis without notifications, and a UDP port that another program has', asy
     `require('dgram').createSocket('udp4').bind(${stage.port}, '127.0.0.1', () => console.log('there'))`,
   );
   try {
-    stage.writeConfig({ feed: { from: 'notifications' } });
+    // It is in nobody's way where the gateway has another address.
+    expect(await codes()).not.toContain('udp-port-taken');
+    stage.writeConfig({ feed: { from: 'notifications' }, listen: { addresses: ['127.0.0.1'] } });
     const findings = await doctor();
     expect(findings.find(({ code }) => code === 'notifications-missing')).toMatchObject({ level: 'problem' });
     expect(findings.find(({ code }) => code === 'udp-port-taken')?.found).toBe(
       `a socket of process ${other.pid} (${fs.readFileSync(`/proc/${other.pid}/comm`, 'utf8').trim()})`,
     );
   } finally {
-    stage.writeConfig({ feed: {} });
+    stage.writeConfig({ feed: {}, listen: { staleAfterMs: 2_000 } });
     await endProcess(other, 5_000);
   }
 });
@@ -205,8 +207,13 @@ test('without the daemon: its program goes on; a port of the control API that is
     "const s = require('net').createServer().listen(0, '127.0.0.1', () => console.log(s.address().port))",
   );
   try {
-    const control = { ...config.control, http: `127.0.0.1:${said}`, tokenFile: token };
-    fs.writeFileSync(stage.configFile, JSON.stringify({ ...config, control }));
+    const useHttp = (http: string): void => {
+      const control = { ...config.control, http, tokenFile: token };
+      fs.writeFileSync(stage.configFile, JSON.stringify({ ...config, control }));
+    };
+    useHttp(`[::1]:${said}`);
+    expect(await codes()).not.toContain('http-port-taken');
+    useHttp(`127.0.0.1:${said}`);
     const findings = await doctor('setpriv', '--bounding-set=-perfmon,-sys_admin', '--inh-caps=-perfmon,-sys_admin');
     const found = findings.flatMap(({ code }) => code ?? []);
     expect(found).toEqual(expect.arrayContaining(['daemon-away', 'capability-missing', 'http-port-taken']));

@@ -3,10 +3,15 @@
  * src/gateway/commands/doctor.ts and tests.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { isIP, isIPv4 } from 'node:net';
+import { addressBytes, addressText } from '../addresses.ts';
 import type { Config } from '../config.ts';
+import { listenAddresses } from '../listen-addresses.ts';
 import { type Finding, finding, looked, ok } from './finding.ts';
 
 const LISTENING = '0A';
+/** What an IPv4 address has before it as one of IPv6 (RFC 4291, section 2.5.5.2). */
+const IPV4_MAPPED = Buffer.from('00000000000000000000ffff', 'hex');
 /** Processes, and open files of each, that are looked through for the owner of a socket. */
 const PROCESSES_MAX = 100_000;
 const FILES_MAX = 10_000;
@@ -28,10 +33,15 @@ export interface DaemonProcess {
 export function checkPorts({ listen, control }: Config, daemon: DaemonProcess): Finding[] {
   const { http } = control;
   return [
-    ...looked('UDP port', 'see "ss -lunp"', () => checkUdp(listen.port, socketsOn('udp', listen.port), daemon)),
+    ...looked('UDP port', 'see "ss -lunp"', () => {
+      const addresses = listenAddresses(listen).map(addressText);
+      return checkUdp(listen.port, socketsOn('udp', listen.port, addresses), daemon);
+    }),
     ...(http === null
       ? []
-      : looked('control port', 'see "ss -ltnp"', () => checkHttp(http.port, socketsOn('tcp', http.port), daemon))),
+      : looked('control port', 'see "ss -ltnp"', () => {
+          return checkHttp(http.port, socketsOn('tcp', http.port, addressesOf(http.host)), daemon);
+        })),
     listen.allow.length === 0
       ? finding('allow-empty', 'listen.allow', 'empty')
       : ok('listen.allow', `${listen.allow.length} ${listen.allow.length === 1 ? 'network' : 'networks'}`),
@@ -47,9 +57,11 @@ export function checkUdp(port: number, sockets: readonly ListeningSocket[], daem
 
 export function checkHttp(port: number, sockets: readonly ListeningSocket[], daemon: DaemonProcess): Finding {
   const name = `control port ${port}`;
-  const other = sockets.find((socket) => !mayBeDaemons(socket, daemon));
-  if (other !== undefined) return finding('http-port-taken', name, ownerText(other));
-  return ok(name, sockets.length === 0 ? 'free' : "the daemon's");
+  const [other] = sockets;
+  if (other === undefined) return ok(name, 'free');
+  // A daemon that has it was not kept from starting by who else has.
+  if (sockets.some((socket) => mayBeDaemons(socket, daemon))) return ok(name, "the daemon's");
+  return finding('http-port-taken', name, ownerText(other));
 }
 
 /** Of a daemon that answers, where either process can't be seen from here, it may be. */
@@ -61,30 +73,52 @@ function ownerText({ pid, program }: ListeningSocket): string {
   return `a socket of ${pid === null ? 'a process that can not be seen from here' : `process ${pid} (${program})`}`;
 }
 
-/** Sockets bound to a port, at whichever address (proc_net(5)). */
-function socketsOn(protocol: 'udp' | 'tcp', port: number): ListeningSocket[] {
-  const inodes = ['', '6'].flatMap((version) => {
+/** A name other than the usual one isn't looked up: it may be any address. */
+function addressesOf(host: string): string[] | undefined {
+  if (host === 'localhost') return ['127.0.0.1', '::1'];
+  return isIP(host) === 0 ? undefined : [addressText(addressBytes(host))];
+}
+
+/** Sockets bound to a port (proc_net(5)). @param addresses at one of these; undefined = at any */
+function socketsOn(protocol: 'udp' | 'tcp', port: number, addresses: readonly string[] | undefined): ListeningSocket[] {
+  const bound = ['', '6'].flatMap((version) => {
     try {
-      return inodesOn(readFileSync(`/proc/net/${protocol}${version}`, 'utf8'), port, protocol === 'tcp');
+      return socketsIn(readFileSync(`/proc/net/${protocol}${version}`, 'utf8'), port, protocol === 'tcp');
     } catch {
       return [];
     }
   });
-  if (inodes.length === 0) return [];
-  const owners = ownersOf(new Set(inodes));
-  return inodes.map((inode) => ({ inode, pid: owners.get(inode) ?? null, program: programOf(owners.get(inode)) }));
+  const here = bound.filter(({ address }) => addresses?.some((wanted) => meet(address, wanted)) ?? true);
+  if (here.length === 0) return [];
+  const owners = ownersOf(new Set(here.map(({ inode }) => inode)));
+  return here.map(({ inode }) => ({ inode, pid: owners.get(inode) ?? null, program: programOf(owners.get(inode)) }));
+}
+
+/** Whether sockets bound to these two are in each other's way; one bound to `::` takes IPv4 too, mostly. */
+export function meet(one: string, other: string): boolean {
+  const both = [one, other];
+  if (one === other || both.includes('::')) return true;
+  return both.every((address) => isIPv4(address)) && both.includes('0.0.0.0');
 }
 
 /** @param table text of /proc/net/udp, /proc/net/tcp or their IPv6 forms @param onlyListening of TCP, those that wait for connections */
-export function inodesOn(table: string, port: number, onlyListening: boolean): string[] {
+export function socketsIn(table: string, port: number, onlyListening: boolean): { address: string; inode: string }[] {
   return table
     .split('\n')
     .slice(1)
     .flatMap((line) => {
       const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
-      const isThis = Number.parseInt(local.split(':')[1] ?? '', 16) === port;
-      return isThis && inode !== '' && (!onlyListening || state === LISTENING) ? [inode] : [];
+      const [address = '', hexPort = ''] = local.split(':');
+      const isThis = Number.parseInt(hexPort, 16) === port;
+      if (!isThis || inode === '' || (onlyListening && state !== LISTENING)) return [];
+      return [{ address: readAddress(address), inode }];
     });
+}
+
+/** Words of 32 bits, each as the machine reads it from memory: with its bytes in the other order. */
+function readAddress(hex: string): string {
+  const bytes = Buffer.from(hex, 'hex').swap32();
+  return addressText(bytes.length === 4 ? Buffer.concat([IPV4_MAPPED, bytes]) : bytes);
 }
 
 function ownersOf(inodes: ReadonlySet<string>): Map<string, number> {

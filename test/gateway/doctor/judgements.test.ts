@@ -16,7 +16,7 @@ import {
   checkKernel,
   checkMemory as checkMachineMemory,
 } from '../../../src/gateway/doctor/machine.ts';
-import { checkHttp, checkUdp, inodesOn } from '../../../src/gateway/doctor/ports.ts';
+import { checkHttp, checkUdp, meet, socketsIn } from '../../../src/gateway/doctor/ports.ts';
 import { checkMemory, checkPersistence, checkReplicas } from '../../../src/gateway/doctor/redis.ts';
 import { failure } from '../../../src/gateway/errors.ts';
 import type { NetworkDevice } from '../../../src/gateway/kernel/network-devices.ts';
@@ -176,9 +176,31 @@ describe('ports', () => {
 `;
 
   test('sockets on one, as the kernel lists them', () => {
-    expect(inodesOn(TABLE, 0x1940, false)).toEqual(['111', '222']);
-    expect(inodesOn(TABLE, 0x1940, true)).toEqual(['111']);
-    expect(inodesOn('', 1, false)).toEqual([]);
+    const [loopback, everywhere] = [
+      { address: '127.0.0.1', inode: '111' },
+      { address: '0.0.0.0', inode: '222' },
+    ];
+    expect(socketsIn(TABLE, 0x1940, false)).toEqual([loopback, everywhere]);
+    expect(socketsIn(TABLE, 0x1940, true)).toEqual([loopback]);
+    expect(socketsIn('', 1, false)).toEqual([]);
+    const ipv6 = TABLE.replace('0100007F', 'B80D0120000000000000000001000000').replace(
+      '00000000:1940',
+      '0000000000000000FFFF00000100000A:1940',
+    );
+    expect(socketsIn(ipv6, 0x1940, false).map(({ address }) => address)).toEqual(['2001:db8::1', '10.0.0.1']);
+  });
+
+  test.each([
+    ['127.0.0.1', '127.0.0.1', true],
+    ['10.0.0.2', '127.0.0.1', false],
+    ['0.0.0.0', '127.0.0.1', true],
+    ['10.0.0.2', '0.0.0.0', true],
+    ['::', '127.0.0.1', true],
+    ['::1', '::', true],
+    ['::1', '0.0.0.0', false],
+    ['::1', '127.0.0.1', false],
+  ])('at %s and at %s are in each other’s way: %s', (one, other, are) => {
+    expect(meet(one, other)).toBe(are);
   });
 
   test('are the daemon’s or another’s', () => {
@@ -200,6 +222,9 @@ describe('ports', () => {
     expect(checkHttp(80, socket(null), seen).code).toBeNull();
     expect(checkHttp(80, socket(7), seen).code).toBe('http-port-taken');
     expect(checkHttp(80, socket(null), away).code).toBe('http-port-taken');
+    // Beside one that could be opened all the same, as it is at another address or shared.
+    expect(checkHttp(80, [...socket(7), ...socket(5)], seen).code).toBeNull();
+    expect(checkUdp(6464, [...socket(7), ...socket(5)], seen).code).toBe('udp-port-taken');
   });
 });
 
