@@ -134,6 +134,9 @@ function copyNodeModules(): void {
 function writeDocuments(): void {
   for (const name of ['README.md', 'SECURITY.md', 'LICENSE', 'docs', 'integrations'])
     fs.cpSync(join(root, LIB, name), join(root, DOC, name), { recursive: true });
+  // Not gateway.yaml, which is in /etc: a command that is given beside config/gateway.yaml would read that.
+  for (const name of ['grafana', 'prometheus', 'keys.example.yaml'])
+    fs.cpSync(join(root, LIB, 'config', name), join(root, DOC, 'config', name), { recursive: true });
   for (const name of [
     'README.md',
     'SECURITY.md',
@@ -145,7 +148,6 @@ function writeDocuments(): void {
     'CHANGELOG.md',
   ])
     fs.rmSync(join(root, LIB, name), { recursive: true });
-  install(join(ROOT, 'config/keys.example.yaml'), `${DOC}/config/keys.example.yaml`);
   install(join(HERE, 'copyright'), `${DOC}/copyright`);
   const text = fs.readFileSync(join(ROOT, 'CHANGELOG.md'), 'utf8');
   write(`${DOC}/CHANGELOG.md`, text);

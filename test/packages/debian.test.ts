@@ -20,6 +20,7 @@ const UNIT = 'session-gateway.service';
 const UNITS = '/usr/lib/systemd/system';
 const CONFIG = '/etc/session-gateway/gateway.yaml';
 const KEYS = '/etc/session-gateway/keys.yaml';
+const DOCUMENTS = '/usr/share/doc/session-gateway';
 /** CAP_NET_ADMIN, CAP_PERFMON and CAP_BPF. */
 const CAPABILITIES = '000000c000001000';
 
@@ -144,6 +145,8 @@ test('its whole life: installed, configured, started, reloaded, upgraded under l
   expect(await owner('/etc/session-gateway')).toBe('root:session-gateway 750');
   expect(await owner(CONFIG)).toBe('root:session-gateway 640');
   expect(await owner(KEYS)).toBe('session-gateway:session-gateway 600');
+  for (const file of ['config/grafana/session-gateway.json', 'config/prometheus/alerts.yaml', 'docs/metrics.md'])
+    expect(await machine.must('cat', `${DOCUMENTS}/${file}`)).toBe(fs.readFileSync(join(ROOT, file), 'utf8'));
   const keys = await machine.must('cat', KEYS);
   expect(keys).toMatch(/^keys:\n {2}- id: 1\n {4}name: "key-1"\n {4}suite: hmac-sha256\n {4}secret: "[0-9a-f]{64}"\n$/);
 

@@ -113,6 +113,15 @@ test('beside the compiled code stands all that it reads from its own folder', ()
   for (const file of beside) expect(fs.existsSync(join(installed, 'dist', file.slice('src/'.length))), file).toBe(true);
 });
 
+test('the configuration templates, the dashboard and the alert rules that the documents link to are there', () => {
+  const linked = fs
+    .globSync('docs/*.md', { cwd: installed })
+    .flatMap((file) => [...fs.readFileSync(join(installed, file), 'utf8').matchAll(/\]\(\.\.\/(config\/[^)#]+)/g)])
+    .map(([, file]) => file as string);
+  expect(linked).toContain('config/grafana/session-gateway.json');
+  expect(linked.filter((file) => !fs.existsSync(join(installed, file)))).toEqual([]);
+});
+
 test('nothing is installed but what runs: no source, no script, no secret', () => {
   const files = fs.readdirSync(installed, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   const names = files.map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1));
