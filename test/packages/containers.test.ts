@@ -1,10 +1,12 @@
 /** The Dockerfile and the Kubernetes manifest, against what the code needs: neither a container runtime nor a cluster is here to try them. */
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { ROOT } from '../../packaging/package-folder.ts';
+import { readKeyFile } from '../../src/auth/key-file-access.ts';
 import { loadConfig } from '../../src/gateway/config.ts';
 import { missingCapabilities } from '../../src/gateway/kernel/capabilities.ts';
 import { STOP_TIMEOUT_MS } from '../../src/gateway/lifecycle.ts';
@@ -81,6 +83,31 @@ test('each mount has its volume, and each volume its mount', () => {
   expect(secret.secret.defaultMode & 0o077).toBe(0);
   expect(bpf.hostPath).toEqual({ path: '/sys/fs/bpf', type: 'Directory' });
 });
+
+test.each(['on a machine without a gateway', 'where there is a gateway with a key of its own'])(
+  'the commands at its top make a key file that the daemon takes, %s',
+  (where) => {
+    const folder = fs.mkdtempSync(join(tmpdir(), 'manifest-'));
+    try {
+      fs.mkdirSync(join(folder, 'config'));
+      fs.writeFileSync(join(folder, 'config/gateway.yaml'), 'listen: { interfaces: [eth0] }\nkeys: own.yaml\n');
+      const own = `keys:\n  - { id: 7, secret: "${'5a'.repeat(32)}" }\n`;
+      if (where.includes('own')) fs.writeFileSync(join(folder, 'config/own.yaml'), own, { mode: 0o600 });
+      const commands = [
+        ...read('packaging/kubernetes/session-gateway.yaml').matchAll(/^# {3}(umask|.*keys\.yaml {4}).*$/gm),
+      ];
+      expect(commands).toHaveLength(2);
+      const script = commands.map(([line]) => line.slice(1)).join('\n');
+      const env = { ...process.env, PATH: `${join(ROOT, 'bin')}:${process.env['PATH']}` };
+      execFileSync('sh', ['-euc', script], { cwd: folder, env });
+      expect([...readKeyFile(join(folder, 'keys.yaml'))].map(({ id, name }) => [id, name])).toEqual([
+        [1, 'edge-fleet'],
+      ]);
+    } finally {
+      fs.rmSync(folder, { recursive: true });
+    }
+  },
+);
 
 test('it has the capabilities that the daemon asks for, and no other', () => {
   const needed = missingCapabilities('CapEff:\t0000000000000000\n').sort();
