@@ -31,6 +31,8 @@ export function problems({ manifest, lock, changelog, kubernetes }: Release, isF
   say('package-lock.json, the package itself', locked.packages[''].version, 'run npm install --package-lock-only');
   const [, tag] = /image: \S*session-gateway:(\S+)/.exec(kubernetes) ?? [];
   say('packaging/kubernetes/session-gateway.yaml, image', tag, 'set its tag');
+  const other = [...kubernetes.matchAll(/session-gateway:(\d\S*)/g)].find(([, named]) => named !== version)?.[1];
+  if (other !== undefined) say('packaging/kubernetes/session-gateway.yaml, its top', other, 'set the tags there');
   const all = sections(changelog);
   return [...found, ...order(all), ...(isFinal ? unfinished(all, version) : [])];
 }

@@ -58,6 +58,11 @@ describe('what does not agree is found', () => {
     ['another lock', { lock: lock('0.1.0') }, 'package-lock.json: found 0.1.0, package.json has 0.2.0'],
     ['another image', { kubernetes: 'image: session-gateway:latest' }, 'image: found latest, package.json has 0.2.0'],
     ['no image', { kubernetes: '' }, 'image: found none'],
+    [
+      'another image in what is to be done before',
+      { kubernetes: `# docker push registry.example/session-gateway:0.1.0\n${good.kubernetes}` },
+      'its top: found 0.1.0, package.json has 0.2.0',
+    ],
     ['unreleased changes', { changelog: CHANGELOG }, 'found unreleased changes'],
     ['no section', { changelog: '## [Unreleased]\n' }, 'found no newest section for 0.2.0'],
     ['a version twice', { changelog: `${good.changelog}## [0.1.0] - 2026-11-30\n` }, 'found 0.1.0 twice'],
