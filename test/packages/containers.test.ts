@@ -134,9 +134,21 @@ test('the probes ask where the API listens, for what needs no token', () => {
 test('memory and time are those of the unit, and enough', () => {
   expect(container.resources.limits).toEqual({ memory: `${unit('MemoryMax')}i` });
   const { capacity } = config().sessions;
-  expect(400e6 + 240 * capacity).toBeLessThan(2 ** 30);
+  expect(400e6 + 190 * capacity).toBeLessThan(2 ** 30);
   expect(pod.terminationGracePeriodSeconds * 1000).toBeGreaterThan(STOP_TIMEOUT_MS);
   expect(Number(unit('TimeoutStopSec')) * 1000).toBeGreaterThan(STOP_TIMEOUT_MS);
+});
+
+test.each([
+  ['packaging/systemd/session-gateway.service', 1],
+  ['packaging/kubernetes/session-gateway.yaml', 2],
+  ['docs/install.md', 2],
+])('what %s says of memory is what the others say', (file, count) => {
+  const told = [...read(file).matchAll(/(\d+) MB\b[^.]{0,40} (\d+) bytes\b/g)].map(([, rest, session]) => [
+    rest,
+    session,
+  ]);
+  expect(told).toEqual(Array(count).fill(['400', '190']));
 });
 
 /** The Dockerfile's instructions by their names, lines joined, comments left out. */
