@@ -175,7 +175,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     config,
     kernel: serving,
     responder: isInKernel ? responder : null,
-    lost: () => ({ unread: budget?.unread ?? 0 }),
+    lost: () => ({ unread: budget?.unread ?? 0, unsent: sockets.unsent }),
     sync,
     keys,
     reloadKeys,

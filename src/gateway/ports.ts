@@ -137,6 +137,8 @@ export interface Status {
   readonly lost: {
     /** Datagrams that were not looked at, because there were too many. */
     readonly unread: number;
+    /** Replies that were not sent, because the network took less. */
+    readonly unsent: number;
   };
 }
 

@@ -124,7 +124,10 @@ export const status = object({
   packets: counts,
   latency,
   responder: orNull(counts),
-  lost: object({ unread: meaning('Not looked at by the daemon, because there were too many.', count) }),
+  lost: object({
+    unread: meaning('Not looked at by the daemon, because there were too many.', count),
+    unsent: meaning('Replies that the daemon did not send, because the network took less.', count),
+  }),
 });
 
 const backendFields = {

@@ -11,6 +11,8 @@ import type { Logger } from '../log.ts';
 const HOP_LIMIT = 64;
 const RECEIVE_BUFFER_BYTES = 1 << 20;
 const SEND_BUFFER_BYTES = 1 << 20;
+/** Replies of a socket that wait in this process where its buffer is full: as many as one answer of Redis may bring at once (misses.ts). */
+const SEND_QUEUE_MAX = 4_096;
 
 /** Where a datagram came from. Good as long as its socket is. */
 export interface Sender {
@@ -35,6 +37,7 @@ export class DatagramSockets {
   /** Why an address is not listened on, so that it is logged once. */
   readonly #failures = new Map<string, string>();
   #pending = 0;
+  #unsent = 0;
   #settled: (() => void)[] = [];
 
   constructor(options: DatagramSocketsOptions) {
@@ -62,6 +65,11 @@ export class DatagramSockets {
   get state(): { readonly listening: number; readonly failures: readonly string[] } {
     const listening = [...this.#sockets.values()].filter((socket) => socket !== undefined).length;
     return { listening, failures: [...this.#failures].map(([address, reason]) => `${address}: ${reason}`) };
+  }
+
+  /** Replies that were not sent because those before them were still waiting, since the start. */
+  get unsent(): number {
+    return this.#unsent;
   }
 
   /** Resolves when every socket that was opened listens or has failed. */
@@ -111,7 +119,10 @@ export class DatagramSockets {
       this.#options.received(datagram, {
         source: sourceBytes(address, ipv4),
         reply: (reply) => {
-          if (this.#sockets.get(text) === socket) socket.send(reply, port, address, () => undefined);
+          if (this.#sockets.get(text) !== socket) return;
+          // Where the network takes less than comes, each reply would wait longer than the one before, for who no longer waits for it.
+          if (socket.getSendQueueCount() >= SEND_QUEUE_MAX) this.#unsent += 1;
+          else socket.send(reply, port, address, () => undefined);
         },
       });
     });

@@ -66,6 +66,7 @@ test.each([
   ['age_seconds', {}, 1.5],
   ['sessions_collected_total', {}, 4],
   ['responder_lost_total', { what: 'unread' }, 6],
+  ['responder_lost_total', { what: 'unsent' }, 7],
   ['feed_lag_entries', {}, 2],
   ['session_changes_total', { result: 'inserted' }, 9],
   ['resyncs_failed_total', {}, 0],
