@@ -1,5 +1,5 @@
 /** What the page keeps and tells as an operator changes backends, before a made-up API. */
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { Actions } from '../../src/gateway/console/page/actions.js';
 import { Problem } from '../../src/gateway/console/page/api.js';
 import { Store } from '../../src/gateway/console/page/store.js';
@@ -19,6 +19,9 @@ const backend = (name: string, fields: Partial<Backend> = {}): Backend => {
 
 /** As the gateway has them. */
 let table: Map<string, Backend>;
+/** Each reading waits for it. */
+let gate: Promise<void> | undefined;
+let readings: number;
 /** Thrown by the next call. */
 let problem: Error | undefined;
 let store: InstanceType<typeof Store>;
@@ -34,8 +37,11 @@ function fail(): void {
 const api = {
   get backends() {
     return (async () => {
+      readings += 1;
       fail();
-      return { backends: [...table.values()], faults: [] };
+      const backends = [...table.values()];
+      await gate;
+      return { backends, faults: [] };
     })();
   },
   async patchBackend(name: string, fields: Partial<Backend>) {
@@ -48,7 +54,7 @@ const api = {
 
 beforeEach(async () => {
   table = new Map(['a', 'b'].map((name) => [name, backend(name)]));
-  problem = undefined;
+  [gate, readings, problem] = [undefined, 0, undefined];
   nowMs = 1_000;
   store = new Store(() => nowMs);
   actions = new Actions(store, api);
@@ -73,4 +79,86 @@ test('backends that can’t be read stay as they were, with the reason, until th
   problem = new Problem('found another token', { status: 401 });
   await actions.refresh();
   expect(store.backendsProblem).toBeNull();
+});
+
+const away = () => new Problem('it does not answer');
+const lastToast = () => store.toasts.at(-1) as { text: string; undo?: () => Promise<boolean> };
+const stateOf = (name: string) => table.get(name)?.state;
+
+test('who asks for the backends while they are read is given what is read after that', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  gate = promise;
+  const first = actions.refresh();
+  table.set('a', backend('a', { state: 'down' }));
+  const others = [actions.refresh(), actions.refresh()];
+  resolve();
+  await first;
+  expect(store.backends.backends[0]).toMatchObject({ state: 'active' });
+  await Promise.all(others);
+  expect(store.backends.backends[0]).toMatchObject({ state: 'down' });
+  expect(readings).toBe(2);
+});
+
+describe('an undo', () => {
+  beforeEach(() => actions.refresh());
+
+  test('puts back what was there before the change, whatever the page knew', async () => {
+    table.set('a', backend('a', { shed: 2_500 }));
+    await actions.shed('a', 5_000);
+    expect(await lastToast().undo?.()).toBe(true);
+    expect(table.get('a')?.shed).toBe(2_500);
+    expect(lastToast().text).toMatch(/^Undone/);
+  });
+
+  test('that failed is offered again; while another change is under way it is not tried', async () => {
+    await actions.drain('a');
+    const { undo } = lastToast();
+    problem = away();
+    await undo?.();
+    expect(lastToast()).toMatchObject({ text: 'it does not answer', isProblem: true });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    gate = promise;
+    const shedding = actions.shed('a', 100);
+    expect(await lastToast().undo?.()).toBe(false);
+    resolve();
+    await shedding;
+    const offered = store.toasts.find(({ isProblem }: { isProblem: boolean }) => isProblem);
+    await offered.undo();
+    expect(table.get('a')).toMatchObject({ state: 'active', shed: 100 });
+  });
+
+  test('leaves alone what was changed since, and says by whom', async () => {
+    await actions.drain('a');
+    const { undo } = lastToast();
+    actions.down('a');
+    await store.question.run();
+    await undo?.();
+    expect(lastToast().text).toMatch(/changed here since/);
+    table.set('a', backend('a', { state: 'active' }));
+    await undo?.();
+    expect(lastToast().text).toMatch(/somebody else/);
+    table.delete('a');
+    await undo?.();
+    expect(lastToast().text).toMatch(/somebody else/);
+    expect(stateOf('a')).toBeUndefined();
+  });
+
+  test('after another undo goes further back', async () => {
+    await actions.drain('a');
+    const { undo } = lastToast();
+    actions.down('a');
+    await store.question.run();
+    await lastToast().undo?.();
+    expect(stateOf('a')).toBe('draining');
+    await undo?.();
+    expect(stateOf('a')).toBe('active');
+  });
+});
+
+test('a backend that is gone is not made anew', async () => {
+  await actions.refresh();
+  table.delete('a');
+  await actions.drain('a');
+  expect(lastToast().text).toMatch(/no backend any more/);
+  expect(stateOf('a')).toBeUndefined();
 });

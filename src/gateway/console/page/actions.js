@@ -9,24 +9,37 @@ export class Actions {
   #store;
   #api;
   #refreshing;
+  #next;
+  /** By name, the fields that were set from this page, as they were set last. */
+  #made = new Map();
 
   constructor(store, api) {
     this.#store = store;
     this.#api = api;
   }
 
-  /** Of several who ask at once one asks. */
+  /** Of several who ask at once one asks; while it does, one more after it, since its answer may be older than what made them ask. */
   refresh() {
-    this.#refreshing ??= this.#api.backends
-      .then((backends) => this.#store.takeBackends(backends))
-      .catch((error) => {
-        // With another token the page begins anew.
-        if (error.status !== 401) this.#store.set({ backendsProblem: error.message });
-      })
-      .finally(() => {
+    if (this.#refreshing === undefined) {
+      this.#refreshing = this.#read().finally(() => {
         this.#refreshing = undefined;
       });
-    return this.#refreshing;
+      return this.#refreshing;
+    }
+    this.#next ??= this.#refreshing.then(() => {
+      this.#next = undefined;
+      return this.refresh();
+    });
+    return this.#next;
+  }
+
+  async #read() {
+    try {
+      this.#store.takeBackends(await this.#api.backends);
+    } catch (error) {
+      // With another token the page begins anew.
+      if (error.status !== 401) this.#store.set({ backendsProblem: error.message });
+    }
   }
 
   drain(name) {
@@ -162,29 +175,50 @@ export class Actions {
     this.#store.set({ question });
   }
 
-  /** Changes fields of a backend, and offers to put back what they were. */
+  /** Changes fields of a backend, and offers to put back what they were: as they are now, the list may be older. */
   #change(name, fields, text) {
     return this.#try(name, async () => {
-      const before = this.#find(name);
+      const before = await this.#now(name);
+      if (before === undefined) {
+        this.#store.toast(`${name} is no backend any more.`, { isProblem: true });
+        return;
+      }
       const was = Object.fromEntries(Object.keys(fields).map((field) => [field, before[field]]));
-      const after = await this.#api.patchBackend(name, fields);
+      const after = await this.#patch(name, fields);
       this.#done(text, () => this.#undo(name, after, was));
     });
   }
 
-  /** Only what is still as it was made: another operator's change since is left alone. */
+  async #now(name) {
+    const { backends } = await this.#api.backends;
+    return backends.find((backend) => backend.name === name);
+  }
+
+  async #patch(name, fields) {
+    const after = await this.#api.patchBackend(name, fields);
+    this.#made.set(name, { ...this.#made.get(name), ...fields });
+    return after;
+  }
+
+  /**
+   * Only what is still as it was made: a change since is left alone.
+   * @returns false where nothing was tried; else it is undone, or why not is told, and where it may be tried again that is offered
+   */
   #undo(name, after, was) {
-    return this.#try(name, async () => {
-      const { backends } = await this.#api.backends;
-      const now = backends.find((backend) => backend.name === name);
-      const isOthers = now === undefined || Object.keys(was).some((field) => now[field] !== after[field]);
-      if (isOthers) {
+    const offer = { undo: () => this.#undo(name, after, was) };
+    const undo = async () => {
+      const now = await this.#now(name);
+      const others = Object.keys(was).filter((field) => now?.[field] !== after[field]);
+      if (others.length === 0) {
+        await this.#patch(name, was);
+        this.#done(`Undone: ${name} is as it was.`);
+      } else if (now !== undefined && others.every((field) => now[field] === this.#made.get(name)?.[field])) {
+        this.#store.toast(`${name} was changed here since: it is left as it is.`, { isProblem: true });
+      } else {
         this.#store.toast(`${name} was changed by somebody else since: it is left as it is.`, { isProblem: true });
-        return;
       }
-      await this.#api.patchBackend(name, was);
-      this.#done(`Undone: ${name} is as it was.`);
-    });
+    };
+    return this.#try(name, undo, offer);
   }
 
   #done(text, undo) {
@@ -192,21 +226,26 @@ export class Actions {
     this.#store.toast(text, { undo });
   }
 
-  /** One change of a backend at a time. */
-  async #try(name, action) {
+  /**
+   * One change of a backend at a time.
+   * @param offer what its failure is told with
+   * @returns false where another one is under way
+   */
+  async #try(name, action, offer = {}) {
     const { busy } = this.#store;
-    if (busy.has(name)) return;
+    if (busy.has(name)) return false;
     this.#store.set({ busy: new Set([...busy, name]) });
     try {
       await action();
     } catch (error) {
       // That the token is refused is told by the page that asks for another.
-      if (error.status !== 401) this.#store.toast(error.message, { isProblem: true });
+      if (error.status !== 401) this.#store.toast(error.message, { isProblem: true, ...offer });
     } finally {
       const left = new Set(this.#store.busy);
       left.delete(name);
       this.#store.set({ busy: left });
       await this.refresh();
     }
+    return true;
   }
 }

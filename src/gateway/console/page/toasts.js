@@ -8,30 +8,32 @@ const SHOWN_MS = 20_000;
 export function Toasts({ store }) {
   return html`
     <div class="toasts" role="status">
-      ${store.toasts.map((toast) => html`<${Toast} key=${toast.key} toast=${toast} onEnd=${() => store.dismiss(toast.key)} />`)}
+      ${store.toasts.map((toast) => html`<${Toast} key=${toast.key} toast=${toast} isAway=${store.phase === 'away'} onEnd=${() => store.dismiss(toast.key)} />`)}
     </div>
   `;
 }
 
-function Toast({ toast: { text, undo, isProblem }, onEnd }) {
+function Toast({ toast: { text, undo, isProblem }, isAway, onEnd }) {
   const [isHeld, setHeld] = useState(false);
+  const [isUndoing, setUndoing] = useState(false);
+  const stays = isHeld || isUndoing || (isAway && undo !== undefined);
   useEffect(() => {
-    if (isHeld) return undefined;
+    if (stays) return undefined;
     const timeout = setTimeout(onEnd, SHOWN_MS);
     return () => clearTimeout(timeout);
-  }, [isHeld]);
+  }, [stays]);
   const hold = () => setHeld(true);
   const letGo = () => setHeld(false);
+  const takeBack = async () => {
+    setUndoing(true);
+    const isOver = await undo();
+    setUndoing(false);
+    if (isOver) onEnd();
+  };
   return html`
     <div class="toast ${isProblem ? 'bad' : ''}" onMouseEnter=${hold} onMouseLeave=${letGo} onFocusIn=${hold} onFocusOut=${letGo}>
       <p>${text}</p>
-      ${
-        undo &&
-        html`<button type="button" onClick=${() => {
-          onEnd();
-          void undo();
-        }}>Undo</button>`
-      }
+      ${undo && html`<button type="button" disabled=${isAway || isUndoing} onClick=${takeBack}>Undo</button>`}
       <button type="button" class="close" aria-label="Dismiss" onClick=${onEnd}>×</button>
     </div>
   `;
