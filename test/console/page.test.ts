@@ -8,6 +8,7 @@ import { History, KEPT } from '../../src/gateway/console/page/history.js';
 import { Latencies } from '../../src/gateway/console/page/latency.js';
 import { awayPart, canLeave, previewShed, previewText } from '../../src/gateway/console/page/moves.js';
 import { eventParser } from '../../src/gateway/console/page/sse.js';
+import { Store } from '../../src/gateway/console/page/store.js';
 import { GROUPS, grouped, hitRatio } from '../../src/gateway/console/page/verdicts.js';
 import { fakeStatus, zeroCounts } from '../gateway/control/fake-gateway.ts';
 
@@ -69,6 +70,22 @@ describe('rates', () => {
     history.gap(9_999);
     expect(history.points.at(-1)).toEqual({ timeMs: 9_999, rates: null });
   });
+});
+
+test('a settling that ended with its daemon is told', () => {
+  const store = new Store(() => 1_000);
+  const stats = (startedAt: string, settle: object | null) => {
+    return { atMs: 1, status: { startedAt, packets: zeroCounts(), keys: [] }, settle };
+  };
+  const running = { backend: 'web-1', state: 'running', moved: 1_234 };
+  store.takeStats(stats('a', running));
+  // It never began.
+  store.takeStats(stats('a', null));
+  expect(store.toasts).toEqual([]);
+  store.takeStats(stats('a', running));
+  store.takeStats(stats('b', null));
+  const text = 'Settling web-1 ended with the gateway, after 1,234 users: settle it again.';
+  expect([store.events, store.toasts]).toMatchObject([[{ text }], [{ text, isProblem: true }]]);
 });
 
 test('times in the kernel are of what was timed since the first reading, without batches', () => {

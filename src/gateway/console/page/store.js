@@ -1,5 +1,5 @@
 /** Everything that the page knows, in one place, and who is told when it changes. Imported by main.js and tests. */
-import { timeOfDay } from './format.js';
+import { counted, timeOfDay } from './format.js';
 import { History } from './history.js';
 import { Latencies } from './latency.js';
 
@@ -60,8 +60,19 @@ export class Store {
     if (this.phase === 'away')
       this.tell(`The gateway is back, after ${Math.round((this.#nowMs() - this.away.sinceMs) / 1000)} s.`);
     const { settle } = stats;
+    this.#noteCutSettle(stats);
     if (settle?.state === 'running') this.settled = settle.backend;
     this.set({ stats, phase: 'live', away: null });
+  }
+
+  /** A daemon begins without the settling that the one before it was at. */
+  #noteCutSettle({ status }) {
+    const before = this.stats;
+    if (before?.settle?.state !== 'running' || before.status.startedAt === status.startedAt) return;
+    const { backend, moved } = before.settle;
+    const text = `Settling ${backend} ended with the gateway, after ${counted(moved, 'user')}: settle it again.`;
+    this.tell(text);
+    this.toast(text, { isProblem: true });
   }
 
   takeBackends(backends) {
