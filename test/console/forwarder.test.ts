@@ -75,6 +75,12 @@ describe.each([
     expect([again.status, await again.text()]).toEqual([304, '']);
   });
 
+  test.each(['/console/', '/console/index.html'])('has one address: %s leads to it', async (path) => {
+    const answer = await fetch(`${origin()}${path}`, { redirect: 'manual' });
+    expect([answer.status, answer.headers.get('location')]).toEqual([302, '../console']);
+    expect((await fetch(`${origin()}${path}`)).url).toBe(`${origin()}/console`);
+  });
+
   test.each([
     '/console/none.js',
     '/console/../v1/status',

@@ -80,7 +80,12 @@ export function addConsole(app: FastifyInstance): void {
   app.route<{ Params: { readonly '*': string } }>({
     method: 'GET',
     url: CONSOLE_FILES,
-    handler: (request, reply) => answer(request.headers['if-none-match'], reply, request.params['*']),
+    handler: (request, reply) => {
+      const name = request.params['*'];
+      // What the page names is beside it: read from here it would be looked for one folder too low. Relative, since a proxy may have a prefix.
+      if (name === '' || name === INDEX) return reply.redirect('../console');
+      return answer(request.headers['if-none-match'], reply, name);
+    },
   });
 
   function answer(known: string | undefined, reply: FastifyReply, name: string) {
