@@ -1,19 +1,24 @@
 /** The npm package, installed into an empty folder: it runs, its entries are imported from JavaScript, and their types hold. */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
+import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { publishedManifest, ROOT } from '../../packaging/package-folder.ts';
 import { createLookupClient } from '../../src/client/index.ts';
 import { GATEWAY_IPV4 } from '../../src/gateway/demo/network.ts';
+import { endProcess } from '../../src/gateway/demo/redis-server.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 import { VERSION } from '../../src/gateway/version.ts';
 import { addBackends, functionsOf } from '../sync/harness.ts';
 
 const run = promisify(execFile);
+const WAIT_MS = 60_000;
 const folder = fs.mkdtempSync(join(tmpdir(), 'npm-package-'));
 const installed = join(folder, 'node_modules/session-gateway');
 const command = join(folder, 'node_modules/.bin/gateway');
@@ -36,7 +41,33 @@ test('the command runs, from what was compiled', async () => {
   expect(fs.existsSync(join(installed, 'src'))).toBe(false);
 });
 
-test('the daemon of the package answers a lookup', async () => {
+/** What the browser was answered with when it opened the console, by path, once the console shows what the daemon says. */
+async function openConsole(stage: Stage): Promise<Map<string, number>> {
+  const browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: ['--no-sandbox'],
+    timeout: WAIT_MS,
+  });
+  const forwarder = spawn(command, ['console', '-c', stage.configFile], { stdio: ['ignore', 'pipe', 'inherit'] });
+  try {
+    const ended = once(forwarder, 'exit').then(([code]) =>
+      Promise.reject(new Error(`gateway console ended with ${code}`)),
+    );
+    ended.catch(() => undefined);
+    const [address] = await Promise.race([once(createInterface(forwarder.stdout), 'line'), ended]);
+    const page = await browser.newPage();
+    const statuses = new Map<string, number>();
+    page.on('response', (response) => statuses.set(new URL(response.url()).pathname, response.status()));
+    await page.goto(address, { timeout: WAIT_MS });
+    await page.getByTestId('state').getByText('Live').waitFor({ timeout: WAIT_MS });
+    return statuses;
+  } finally {
+    await browser.close();
+    await endProcess(forwarder, WAIT_MS);
+  }
+}
+
+test('the daemon of the package answers a lookup, and its console opens', { timeout: 3 * WAIT_MS }, async () => {
   const stage = new Stage({ name: `npm${process.pid}`, capacity: 1_000, command });
   const before = process.env['PATH'];
   process.env['PATH'] = path;
@@ -52,6 +83,11 @@ test('the daemon of the package answers a lookup', async () => {
     const client = createLookupClient({ servers: [{ host: GATEWAY_IPV4, port: stage.port }], key, timeoutMs: 5_000 });
     expect(await client.lookup('a')).toMatchObject({ status: 'FOUND', backend: 1 });
     await client.close();
+    const statuses = await openConsole(stage);
+    expect(Object.fromEntries([...statuses].filter(([, status]) => status !== 200))).toEqual({});
+    expect([...statuses.keys()]).toEqual(
+      expect.arrayContaining(['/console', '/console/main.js', '/console/lib/preact.js']),
+    );
   } finally {
     process.env['PATH'] = before;
     await stage.close();
