@@ -52,6 +52,7 @@ struct abi {
 	struct skew_budget skew_budget;
 	struct responder responder;
 	struct miss_bucket miss_bucket;
+	struct daemon_answers daemon_answers;
 };
 
 struct abi abi;

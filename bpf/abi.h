@@ -543,6 +543,12 @@ struct miss_bucket {
 	__u64 full_ns;
 };
 
+/* Map `daemon_answers`, mapped into the daemon: backend id → this. */
+struct daemon_answers {
+	/* Answers of the daemon's own that named the backend. */
+	__u64 number;
+};
+
 /* Map `skew_budget`, per CPU: what is spent of this second's budget. */
 struct skew_budget {
 	__u64 second;

@@ -56,6 +56,8 @@ __attribute__((noinline)) int answer_entry(const struct settings *setting, struc
 	store64(asked.hash, load64(scratch->request.hashes[index].hash));
 	store64(asked.hash + 8, load64(scratch->request.hashes[index].hash + 8));
 	verdict = resolve(setting, &scratch->moment, &asked, &resolution);
+	if (verdict == VERDICT_REPLY_PLACED)
+		count_answer(resolution.backend_id);
 	entry = &scratch->reply.batch.entries[index];
 	write_entry(entry, resolution.status, resolution.flags, resolution.backend_id, resolution.ttl_s,
 		    resolution.version);

@@ -196,8 +196,12 @@ inlined enum verdict answer(struct xdp_md *ctx)
 		verdict = look_up(setting, &request, &moment, work);
 	if (verdict == VERDICT_DROP_BUSY || verdict == VERDICT_ABORTED)
 		return verdict;
-	if (is_miss(&request, verdict) && is_handed_up(&packet, key_id))
-		return VERDICT_PASS_MISS;
+	if (is_miss(&request, verdict)) {
+		if (is_handed_up(&packet, key_id))
+			return VERDICT_PASS_MISS;
+		if (verdict == VERDICT_REPLY_PLACED)
+			count_answer(bpf_ntohl(work->reply.lookup.backend_id));
+	}
 	if (seal_reply(&request, encrypted, work))
 		return VERDICT_ABORTED;
 	sum = write_reply(ctx, &request, work);

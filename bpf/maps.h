@@ -138,6 +138,18 @@ struct {
 	__type(value, __u64);
 } backend_answers SEC(".maps");
 
+/*
+ * The same of what the daemon answers of itself, for which it can't add to one CPU's count beside a program. Only the
+ * daemon looks at it. Mapped.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LIMIT_BACKENDS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct daemon_answers);
+} daemon_answers SEC(".maps");
+
 /* What apply_changes is to do. Mapped. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -40,10 +40,9 @@ inlined void name_backend(struct resolution *resolution, __u16 id, const struct 
 {
 	resolution->backend_id = id;
 	resolution->backend = backend;
-	count_answer(id);
 }
 
-/* For a user without a backend: where every gateway would place it. */
+/* For a user without a backend: where every gateway would place it. Not counted: the daemon may answer instead. */
 inlined enum verdict resolve_placed(__u32 half, const struct session_key *asked, struct resolution *resolution)
 {
 	__u16 id = placed_at(half, asked);
@@ -56,7 +55,7 @@ inlined enum verdict resolve_placed(__u32 half, const struct session_key *asked,
 	return VERDICT_REPLY_PLACED;
 }
 
-/* Fills in the resolution; its verdict is that of a LOOKUP. */
+/* Fills in the resolution; its verdict is that of a LOOKUP. Counts the answer, unless it is REPLY_PLACED. */
 inlined enum verdict resolve(const struct settings *setting, const struct moment *moment,
 			     const struct session_key *asked, struct resolution *resolution)
 {
@@ -100,10 +99,12 @@ inlined enum verdict resolve(const struct settings *setting, const struct moment
 	elsewhere = to ? known_backend(moment->half, to) : NULL;
 	if (elsewhere) {
 		name_backend(resolution, to, elsewhere);
+		count_answer(to);
 		resolution->flags |= FLAG_MOVED;
 		return VERDICT_REPLY_MOVED;
 	}
 	name_backend(resolution, session.backend_id, backend);
+	count_answer(session.backend_id);
 	return VERDICT_REPLY_FOUND;
 }
 

@@ -1,7 +1,7 @@
 // Generated from bpf/abi.h by scripts/generate-abi.ts; do not edit.
 
 /** First 48 bits of SHA-256 over every name, size and offset below. Maps pinned by a program of another hash are not adopted. */
-export const ABI_HASH = '9c19e1793274';
+export const ABI_HASH = '984066a7ca3b';
 
 /** The same over what programs of different layouts share: layout, wall_clock, key, key_fingerprint, address. */
 export const SHARED_HASH = 'd7ad894d8456';
@@ -1308,4 +1308,26 @@ export function readMissBucket(view: DataView, at = 0): MissBucket {
 
 export function writeMissBucket(view: DataView, at: number, value: MissBucket): void {
   view.setBigUint64(at, value.fullNs, true);
+}
+
+/** struct daemon_answers, 8 bytes */
+export interface DaemonAnswers {
+  number: bigint;
+}
+
+export const daemonAnswersLayout = {
+  size: 8,
+  offset: {
+    number: 0,
+  },
+} as const;
+
+export function readDaemonAnswers(view: DataView, at = 0): DaemonAnswers {
+  return {
+    number: view.getBigUint64(at, true),
+  };
+}
+
+export function writeDaemonAnswers(view: DataView, at: number, value: DaemonAnswers): void {
+  view.setBigUint64(at, value.number, true);
 }

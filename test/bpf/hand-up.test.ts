@@ -69,6 +69,18 @@ test('without a daemon that lives, the program answers', () => {
   expect(ask()).toBe(Verdict.REPLY_PLACED);
 });
 
+test('an answer counts for the backend that it names, once, whether the program or the daemon gives it', () => {
+  const counted = (): number => lab.datapath.backendAnswers([1])[0] as number;
+  const before = counted();
+  expect(verdictOf(lab.request(key, 'nobody'))).toBe(Verdict.PASS_MISS);
+  expect(counted() - before, 'no answer yet').toBe(0);
+  lab.datapath.tables.countAnswer?.(1);
+  expect(counted() - before).toBe(1);
+  sayAlive(0);
+  expect(lab.run(lab.frame(lab.request(key, 'nobody'))).verdict).toBe(Verdict.REPLY_PLACED);
+  expect(counted() - before).toBe(2);
+});
+
 /** Asks again and again, from these sources. @returns how many were handed up, and in how many seconds */
 function flood(with_: Key, number: number, sourceOf: (i: number) => Uint8Array): { handedUp: number; tookS: number } {
   const before = lab.datapath.verdictCounts().PASS_MISS;

@@ -19,6 +19,7 @@ import {
 import type { Network } from '../responder/allow-list.ts';
 import type { AnswerTables } from '../responder/responder.ts';
 import type { RequestRules, ServingSide } from '../serving-side.ts';
+import { DaemonAnswers } from './daemon-answers.ts';
 import { EarlierShared } from './earlier-shared.ts';
 import { HandUp } from './hand-up.ts';
 import { type Latencies, readLatencies } from './latencies.ts';
@@ -48,6 +49,7 @@ const OWN_MAPS = [
   'backends',
   'ring',
   'backend_answers',
+  'daemon_answers',
   'changes',
   'table_counts',
   'verdict_counts',
@@ -103,6 +105,7 @@ export class Datapath implements ServingSide {
   readonly #program: number;
   readonly #cpus = possibleCpus();
   readonly #handUp: HandUp;
+  readonly #answers: DaemonAnswers;
   readonly #earlier: EarlierShared;
   /** Directories of maps that this process has made. */
   readonly #made: string[] = [];
@@ -140,6 +143,7 @@ export class Datapath implements ServingSide {
     this.settings.copyLines = options.capacity;
     this.wallClock = new WallClock(this.#fd('wall_clock'));
     this.#handUp = new HandUp(this.#object.mapFd('responder'));
+    this.#answers = new DaemonAnswers(this.#fd('daemon_answers'));
     this.#earlier = new EarlierShared(this.#pins.otherMaps(options.capacity));
     this.#earlier.copyKeyHistory(this.#fd('key_history'));
     this.table = new KernelSessionTable(this.settings, {
@@ -153,7 +157,7 @@ export class Datapath implements ServingSide {
       tableCounts: this.#fd('table_counts'),
       applyChanges: this.#object.programFd('apply_changes'),
     });
-    this.tables = mapTables(this.settings, this.wallClock, this.table);
+    this.tables = mapTables(this.settings, this.wallClock, this.table, this.#answers);
     this.trace = new Trace(this.#fd('trace_control'), this.#fd('trace_ring'));
     this.sweeper = new Sweeper(
       { sessions: this.#fd('sessions'), denied: this.#fd('denied'), facts: this.#fd('facts') },
@@ -407,12 +411,12 @@ export class Datapath implements ServingSide {
     return readLatencies(this.#fd('latencies'), this.#cpus);
   }
 
-  /** How often each of these backends was named in an answer since the maps were made, over all CPUs. */
+  /** How often each of these backends was named in an answer since the maps were made, over all CPUs and by the daemon. */
   backendAnswers(ids: readonly number[]): number[] {
     const value = new BigUint64Array(this.#cpus);
     return ids.map((id) => {
       mapLookup(this.#fd('backend_answers'), word(id), new Uint8Array(value.buffer));
-      return value.reduce((sum, count) => sum + Number(count), 0);
+      return value.reduce((sum, count) => sum + Number(count), this.#answers.of(id));
     });
   }
 
@@ -430,6 +434,7 @@ export class Datapath implements ServingSide {
     this.settings.close();
     this.wallClock.close();
     this.#handUp.close();
+    this.#answers.close();
     this.#earlier.close();
     this.#object.close();
     this.#pins.close();

@@ -6,11 +6,17 @@
  */
 import type { ResponderSettings } from '../../auth/responder-tables.ts';
 import type { AnswerTables } from '../responder/responder.ts';
+import type { DaemonAnswers } from './daemon-answers.ts';
 import type { KernelSessionTable } from './session-table.ts';
 import type { Settings } from './settings.ts';
 import type { WallClock } from './wall-clock.ts';
 
-export function mapTables(settings: Settings, wallClock: WallClock, table: KernelSessionTable): AnswerTables {
+export function mapTables(
+  settings: Settings,
+  wallClock: WallClock,
+  table: KernelSessionTable,
+  answers: DaemonAnswers,
+): AnswerTables {
   const read: ResponderSettings = {
     get clockOffsetMs() {
       return wallClock.offsetMs;
@@ -46,5 +52,6 @@ export function mapTables(settings: Settings, wallClock: WallClock, table: Kerne
       const held = table.findFact(hash);
       return held && { value: held.value.subarray(0, held.length), version: held.version };
     },
+    countAnswer: (id) => answers.count(id),
   };
 }

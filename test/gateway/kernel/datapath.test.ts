@@ -225,6 +225,15 @@ test('all addresses may change at once, when there are as many as fit', () => {
   expect(held.every((address) => address[0] === 2)).toBe(true);
 });
 
+test('what the daemon itself answered is counted on by the next one', () => {
+  const first = start();
+  for (const id of [1, 1, Limit.BACKENDS - 1]) first.tables.countAnswer?.(id);
+  stop(first);
+  const second = start();
+  second.tables.countAnswer?.(1);
+  expect(second.backendAnswers([0, 1, Limit.BACKENDS - 1])).toEqual([0, 3, 1]);
+});
+
 describe('a program of another layout', () => {
   test('stays until the new table is filled, and has the new keys, addresses and clock; its maps go with it', () => {
     leave(['a0', 'b0']);
