@@ -137,7 +137,10 @@ export class Upkeep {
     if (texts.join() === this.#addresses?.join()) return;
     this.#kept.setAddresses(addresses);
     this.#addresses = texts;
-    if (texts.length === 0) this.#log.warn('the interfaces have no address: nothing is answered');
+    if (texts.length === 0)
+      this.#log.warn(
+        'the interfaces have no address: nothing is answered; those of a bond, bridge or VLAN above are to be named in listen.addresses',
+      );
     else this.#log.info({ addresses: texts.slice(0, LOGGED_MAX) }, 'answering on');
     const left = found.length - addresses.length;
     if (left > 0) this.#log.warn({ left }, `more than ${Limit.ADDRESSES} addresses: the rest is not answered on`);

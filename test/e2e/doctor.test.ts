@@ -248,6 +248,11 @@ test('generic mode; an interface with a program of another owner, whose other en
       expect.arrayContaining(['xdp-foreign', 'interface-down', 'mtu-small', 'veth-peer-without-xdp']),
     );
     expect(of('sgwd9')).toEqual(['interface-missing']);
+    expect(findings.find(({ name }) => name === 'addresses')?.found).toContain(GATEWAY_IPV4);
+    stage.writeConfig({ listen: { interfaces: ['sgwd0'] } });
+    expect((await doctor()).find(({ code }) => code === 'addresses-none')).toMatchObject({
+      found: 'listen.addresses is empty, and on sgwd0 there is none',
+    });
   } finally {
     fs.closeSync(foreign);
     pass.close();

@@ -160,6 +160,16 @@ export const catalogue = {
     'the packets of one queue are answered by one CPU, so not all CPUs take part',
     'give it more queues where the device can: ethtool -L {name} combined {cpus}',
   ),
+  'addresses-none': entry(
+    'problem',
+    'the gateway answers on the addresses of exactly these interfaces; those of a bond, a bridge or a VLAN above are not among them: nothing is answered',
+    'name the addresses of the bond, bridge or VLAN in listen.addresses',
+  ),
+  'addresses-link-local': entry(
+    'warning',
+    'the gateway answers on the addresses of exactly these interfaces; those of a bond, a bridge or a VLAN above are not among them',
+    'name the addresses of the bond, bridge or VLAN in listen.addresses; these here, if they are meant',
+  ),
 
   /* Ports */
   'udp-port-taken': entry(

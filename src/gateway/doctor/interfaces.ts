@@ -3,6 +3,8 @@
  * imported by src/gateway/commands/doctor.ts and tests.
  */
 import { availableParallelism } from 'node:os';
+import ipaddr from 'ipaddr.js';
+import { addressText } from '../addresses.ts';
 import type { Config } from '../config.ts';
 import { interfaceIndex } from '../kernel/libc.ts';
 import {
@@ -12,6 +14,7 @@ import {
   receiveQueues,
   stripsVlanTags,
 } from '../kernel/network-devices.ts';
+import { listenAddresses } from '../listen-addresses.ts';
 import type { InterfaceStatus } from '../ports.ts';
 import { type Finding, finding, looked, ok } from './finding.ts';
 import { ownPrograms } from './pins.ts';
@@ -20,6 +23,8 @@ import { ownPrograms } from './pins.ts';
 const PACKET_MAX_BYTES = 40 + 8 + 1_080;
 /** What of a page of 4,096 bytes is left beside headroom, tail and the Ethernet header, about. */
 const NATIVE_MTU_MAX = 3_498;
+/** Names and addresses that a finding shows. */
+const SHOWN_MAX = 10;
 
 /** What is looked at of one interface. */
 export interface InterfaceFacts {
@@ -41,6 +46,13 @@ export interface InterfaceFacts {
 
 /** @param attached what a running daemon says of its interfaces; undefined where none answers */
 export function checkInterfaces(config: Config, attached: readonly InterfaceStatus[] | undefined): Finding[] {
+  const addresses = looked('addresses', 'see listen.addresses', () => {
+    return checkAddresses(config.listen, listenAddresses(config.listen).map(addressText));
+  });
+  return [...checkEach(config, attached), ...addresses];
+}
+
+function checkEach(config: Config, attached: readonly InterfaceStatus[] | undefined): Finding[] {
   const { interfaces, attach } = config.listen;
   if (attach === 'none')
     return interfaces.map((name) =>
@@ -57,6 +69,20 @@ export function checkInterfaces(config: Config, attached: readonly InterfaceStat
       return checkInterface(factsOf(device, attach, attached?.find((one) => one.name === name)?.mode, own));
     });
   });
+}
+
+/** @param found what the daemon answers on, or would */
+export function checkAddresses({ interfaces, addresses }: Config['listen'], found: readonly string[]): Finding[] {
+  const name = 'addresses';
+  const shown = `${found.slice(0, SHOWN_MAX).join(', ')}${found.length > SHOWN_MAX ? ', …' : ''}`;
+  if (addresses.length > 0 || found.some((address) => ipaddr.parse(address).range() !== 'linkLocal'))
+    return [ok(name, shown)];
+  const there = interfaces.filter((one) => interfaceIndex(one) !== 0);
+  // Of those that are not there that is told.
+  if (there.length === 0) return [];
+  const where = `listen.addresses is empty, and on ${there.slice(0, SHOWN_MAX).join(', ')} there is`;
+  if (found.length === 0) return [finding('addresses-none', name, `${where} none`)];
+  return [finding('addresses-link-local', name, `${where} only ${shown}`)];
 }
 
 function factsOf(

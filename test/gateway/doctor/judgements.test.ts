@@ -7,7 +7,12 @@ import { checkDaemon, checkRequests } from '../../../src/gateway/doctor/daemon.t
 import { judgeFeed } from '../../../src/gateway/doctor/feed.ts';
 import { checkKeys } from '../../../src/gateway/doctor/files.ts';
 import type { Finding } from '../../../src/gateway/doctor/finding.ts';
-import { checkInterface, checkInterfaces, type InterfaceFacts } from '../../../src/gateway/doctor/interfaces.ts';
+import {
+  checkAddresses,
+  checkInterface,
+  checkInterfaces,
+  type InterfaceFacts,
+} from '../../../src/gateway/doctor/interfaces.ts';
 import {
   checkBtf,
   checkCapabilities,
@@ -157,6 +162,19 @@ describe('an interface', () => {
     expect(checkInterfaces(without, [{ name: 'eth1', mode: 'none' }])).toMatchObject([
       { name: 'interface eth1', code: 'interface-without-program', found: 'no XDP program is on it' },
     ]);
+  });
+
+  test.each<[string[], string[], string | null]>([
+    [[], ['fe80::1', '192.0.2.1'], null],
+    [[], [], 'addresses-none'],
+    [[], ['fe80::1', '169.254.3.4'], 'addresses-link-local'],
+    [['fe80::1'], ['fe80::1'], null],
+    [['192.0.2.1'], ['192.0.2.1'], null],
+  ])('listen.addresses %j, answered on %j: %s', (addresses, found, code) => {
+    const { listen } = parseConfig('{ listen: { interfaces: [lo] } }', '/etc/gateway.yaml');
+    expect(checkAddresses({ ...listen, addresses }, found)[0]?.code).toBe(code);
+    // Those that are not there are told of as such.
+    expect(codes(checkAddresses({ ...listen, addresses, interfaces: ['sgwnone0'] }, found))).toEqual([]);
   });
 
   test('whose other end has no program', () => {
