@@ -257,6 +257,11 @@ export const catalogue = {
     'they are signed with another secret than the key of that id has here, or by nobody who has a key: no answer',
     'compare the key files of gateway and load balancers; if they agree, somebody is guessing',
   ),
+  'requests-wrong-tags': entry(
+    'problem',
+    'the guard was right, which can not be guessed: a client with a mistake, somebody who has part of the key, or somebody who changes batches on the way',
+    'if no client of yours is new, replace the key: docs/keys.md',
+  ),
   'requests-of-unknown-keys': entry(
     'warning',
     'no key of that id is in force: no answer',

@@ -109,7 +109,8 @@ function checkResident(pid: number): Finding[] {
 }
 
 const REQUESTS: readonly (readonly [FindingCode, string, readonly VerdictName[]])[] = [
-  ['requests-forged', 'that are not authentic', ['DROP_GUARD', 'DROP_TAG']],
+  ['requests-forged', 'that are not authentic', ['DROP_GUARD']],
+  ['requests-wrong-tags', 'with a right guard and a wrong tag', ['DROP_TAG']],
   ['requests-of-unknown-keys', 'with a key that is not known', ['DROP_KEY_UNKNOWN']],
   ['requests-outside-key-times', 'outside the times of their key', ['DROP_KEY_TIME']],
   ['requests-skewed', 'outside the skew', ['REPLY_CLOCK_SKEW', 'DROP_SKEW_BUDGET']],

@@ -288,13 +288,16 @@ describe('the daemon', () => {
   });
 
   test('requests that were refused are a note, that are refused now a warning', () => {
-    const before = { ...zeroCounts(), DROP_TAG: 3, DROP_KEY_UNKNOWN: 1 };
+    const before = { ...zeroCounts(), DROP_GUARD: 3, DROP_KEY_UNKNOWN: 1 };
     const now = { ...before, DROP_KEY_UNKNOWN: 5, REPLY_FOUND: 9 };
     expect(checkRequests(before, now)).toMatchObject([
       { code: 'requests-forged', level: 'note', found: expect.stringContaining('3 that') },
       { code: 'requests-of-unknown-keys', level: 'warning', found: expect.stringMatching(/^5 .* 4 of them just now$/) },
     ]);
     expect(codes(checkRequests(zeroCounts(), zeroCounts()))).toEqual([]);
+    expect(checkRequests(zeroCounts(), { ...zeroCounts(), DROP_TAG: 2 })).toMatchObject([
+      { code: 'requests-wrong-tags', level: 'problem', found: expect.stringMatching(/^2 .* 2 of them just now$/) },
+    ]);
   });
 });
 
