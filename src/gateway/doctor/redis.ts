@@ -156,8 +156,8 @@ export function checkPersistence(name: string, field: Field, save: string | unde
 export function checkReplicas(name: string, field: Field, setting: string | undefined): Finding {
   const connected = Number(field('connected_slaves'));
   const inStep = field('min_slaves_good_slaves');
-  // INFO has how many are in step only where that is set, to 1 at least.
-  const least = setting === undefined ? Number(inStep !== '') : Number(setting);
+  // INFO has how many are in step only where that is heeded: set, to 1 at least, and min-replicas-max-lag too.
+  const least = inStep === '' ? 0 : Number(setting ?? 1);
   const good = least > 0 ? Number(inStep) : connected;
   const found = `${connected} connected${least > 0 ? `, ${good} of at least ${least} in step` : ''}`;
   if (good < least) return finding('redis-replicas-short', name, found);

@@ -332,6 +332,7 @@ describe('Redis', () => {
     [{ connected_slaves: '1' }, '0', 'redis-replicas-unheeded'],
     [{ connected_slaves: '1', min_slaves_good_slaves: '1' }, '1', null],
     [{ connected_slaves: '1', min_slaves_good_slaves: '0' }, '1', 'redis-replicas-short'],
+    [{ connected_slaves: '1' }, '1', null],
     [{ connected_slaves: '0' }, undefined, 'redis-no-replica'],
     [{ connected_slaves: '1' }, undefined, null],
     [{ connected_slaves: '1', min_slaves_good_slaves: '1' }, undefined, null],
