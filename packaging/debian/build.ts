@@ -17,9 +17,11 @@ import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { programOptions } from '../../scripts/program-options.ts';
+import { commandLine } from '../../src/gateway/command-line.ts';
 import { makePackageFolder, ROOT, readManifest } from '../package-folder.ts';
 import { sectionOf } from '../release/changelog.ts';
 import { changelog, control, debianVersion } from './control.ts';
+import { manPage } from './man-page.ts';
 
 const options = programOptions('npm run build:deb --', 'Builds the Debian package.', {
   out: { type: 'string', default: join(ROOT, 'build/debian'), value: 'FOLDER', about: 'where to' },
@@ -153,6 +155,8 @@ function writeDocuments(): void {
   write(`${DOC}/CHANGELOG.md`, text);
   const own = changelog(version, sectionOf(text, version), built);
   write(`${DOC}/changelog.gz`, gzipSync(own, { level: 9 }));
+  const page = manPage(commandLine(), version, built);
+  write('usr/share/man/man8/gateway.8.gz', gzipSync(page, { level: 9 }));
 }
 
 function writeCompletions(): void {
