@@ -44,10 +44,11 @@ const COMPLETIONS = {
 };
 
 /**
- * Of a package: what its authors test, show and compile with. Packages inside of packages have entries of their own in the lock file.
+ * Of a package: what its authors test, show, compile with and set their tools by, and what other C libraries than Debian's load. Packages
+ * inside of packages have entries of their own in the lock file.
  */
 const NOT_FOR_RUNNING =
-  /^\/(tests?|benchmarks?|examples?|docs?|\.github|vendor)$|\/node_modules$|\.(map|ts|cts|mts|c|cc|cpp|h|hh|hpp)$/;
+  /^\/(tests?|spec|integration|benchmarks?|examples?|docs?|vendor|musl_[a-z0-9]+)$|\/node_modules$|\/\.[^/]+$|\.(map|ts|cts|mts|c|cc|cpp|h|hh|hpp|html|sh)$/;
 
 const manifest = readManifest();
 const version = options.version ?? manifest.version;
@@ -131,6 +132,14 @@ function copyNodeModules(): void {
       filter: (source) => source === from || !NOT_FOR_RUNNING.test(source.slice(from.length)),
     });
   }
+  makePlain(join(root, LIB, 'node_modules'));
+}
+
+/** Some packages' files come with the mode of commands, whatever they are. */
+function makePlain(folder: string): void {
+  for (const entry of fs.readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) fs.chmodSync(join(entry.parentPath, entry.name), 0o644);
+  }
 }
 
 function writeDocuments(): void {
@@ -151,6 +160,7 @@ function writeDocuments(): void {
   ])
     fs.rmSync(join(root, LIB, name), { recursive: true });
   install(join(HERE, 'copyright'), `${DOC}/copyright`);
+  install(join(HERE, 'lintian-overrides'), 'usr/share/lintian/overrides/session-gateway');
   const text = fs.readFileSync(join(ROOT, 'CHANGELOG.md'), 'utf8');
   write(`${DOC}/CHANGELOG.md`, text);
   const own = changelog(version, sectionOf(text, version), built);
