@@ -34,10 +34,23 @@ struct options {
 	size_t id_size;
 };
 
+/* What a gateway says: of the two replies the one that was asked for, and what both have. */
+struct answer {
+	struct sgw_reply lookup;
+	struct sgw_fact_reply fact;
+	uint8_t status;
+	uint8_t flags;
+	uint32_t age_ms;
+	/* Unix times: the gateway's when it answered, this machine's when it asked */
+	uint64_t time_ms;
+	uint64_t asked_ms;
+};
+
 static const char usage[] =
 	"usage: sgw-lookup --key-file FILE --server HOST[:PORT] [--server …] [--timeout MS] [--fact] SID\n"
 	"  --key-file FILE  one line, `<id> <suite> <64 hex digits> [encrypt]`; not readable by others\n"
-	"  --server         a gateway, at most 16, asked one after the other; IPv6 as [2001:db8::1]:6464; port 6464\n"
+	"  --server         a gateway, at most 16, asked one after the other until one's answer is not stale;\n"
+	"                   IPv6 as [2001:db8::1]:6464; port 6464\n"
 	"  --timeout MS     how long each may take, 1 to 60000; 1000\n"
 	"  --fact           SID is the name of a fact\n"
 	"  SID              session id; - reads it from standard input\n"
@@ -202,7 +215,7 @@ static void print_age(uint32_t age_ms, uint8_t flags)
 	       flags & SGW_STALE ? " stale" : "");
 }
 
-static void print_reply(const struct sgw_reply *reply)
+static void print_lookup(const struct sgw_reply *reply)
 {
 	char text[SGW_ADDRESS_TEXT_SIZE];
 
@@ -228,8 +241,29 @@ static void print_fact(const struct sgw_fact_reply *reply)
 	print_age(reply->age_ms, reply->flags);
 }
 
-/* One try at one gateway. 0 an answer came and is printed, 1 none. */
-static int ask(const struct options *options, struct sgw_key *key, int descriptor)
+static bool check(const struct options *options, const struct sgw_request *request, const uint8_t *datagram,
+		  size_t size, struct answer *answer)
+{
+	if (options->is_fact) {
+		if (sgw_check_fact(request, datagram, size, &answer->fact) != SGW_OK)
+			return false;
+		answer->status = answer->fact.status;
+		answer->flags = answer->fact.flags;
+		answer->age_ms = answer->fact.age_ms;
+		answer->time_ms = answer->fact.time_ms;
+	} else {
+		if (sgw_check(request, datagram, size, &answer->lookup) != SGW_OK)
+			return false;
+		answer->status = answer->lookup.status;
+		answer->flags = answer->lookup.flags;
+		answer->age_ms = answer->lookup.age_ms;
+		answer->time_ms = answer->lookup.time_ms;
+	}
+	return true;
+}
+
+/* One try at one gateway. Whether an authentic reply came. */
+static bool ask(const struct options *options, struct sgw_key *key, int descriptor, struct answer *answer)
 {
 	const int64_t deadline = now_ms() + options->timeout_ms;
 	struct sgw_stamp stamp;
@@ -240,40 +274,61 @@ static int ask(const struct options *options, struct sgw_key *key, int descripto
 					    : sgw_lookup(key, &stamp, options->id, options->id_size, &request, bytes);
 
 	if (made != SGW_OK || send(descriptor, bytes, sizeof(bytes), 0) < 0)
-		return 1;
+		return false;
 	for (;;) {
 		struct pollfd wanted = { .fd = descriptor, .events = POLLIN };
-		struct sgw_fact_reply fact;
-		struct sgw_reply reply;
 		const int64_t left = deadline - now_ms();
-		uint8_t status;
 		ssize_t size;
 
 		if (left <= 0 || poll(&wanted, 1, (int)left) <= 0)
-			return 1;
+			return false;
 		/* Nobody listens there: the network says so as an error of the socket. */
 		size = recv(descriptor, datagram, sizeof(datagram), MSG_DONTWAIT);
 		if (size < 0)
-			return 1;
-		if (options->is_fact) {
-			if (sgw_check_fact(&request, datagram, (size_t)size, &fact) != SGW_OK)
-				continue;
-			status = fact.status;
-			print_fact(&fact);
-		} else {
-			if (sgw_check(&request, datagram, (size_t)size, &reply) != SGW_OK)
-				continue;
-			status = reply.status;
-			print_reply(&reply);
-		}
-		/* An answer, but none to what was asked: the next gateway may know. */
-		return status == SGW_CLOCK_SKEW || status == SGW_NOT_READY;
+			return false;
+		if (!check(options, &request, datagram, (size_t)size, answer))
+			continue;
+		answer->asked_ms = stamp.time_ms;
+		return true;
 	}
+}
+
+/* Asks until there is an answer that is not stale; of stale ones the freshest is kept. Whether there is one. */
+static bool ask_all(const struct options *options, struct sgw_key *key, struct answer *best)
+{
+	bool is_any = false, is_fresh = false;
+
+	for (int i = 0; i < options->server_count && !is_fresh; i++) {
+		const char *server = options->servers[i];
+		const int descriptor = connect_to(server);
+		struct answer next;
+		bool is_reply;
+
+		if (descriptor < 0)
+			continue;
+		is_reply = ask(options, key, descriptor, &next);
+		close(descriptor);
+		if (!is_reply) {
+			fprintf(stderr, "sgw-lookup: %s: no answer\n", server);
+		} else if (next.status == SGW_NOT_READY) {
+			fprintf(stderr, "sgw-lookup: %s: NOT_READY\n", server);
+		} else if (next.status == SGW_CLOCK_SKEW) {
+			fprintf(stderr, "sgw-lookup: %s: CLOCK_SKEW: its clock less this one's is %" PRId64 " ms\n",
+				server, (int64_t)(next.time_ms - next.asked_ms));
+		} else {
+			is_fresh = !(next.flags & SGW_STALE);
+			if (!is_any || is_fresh || next.age_ms < best->age_ms)
+				*best = next;
+			is_any = true;
+		}
+	}
+	return is_any;
 }
 
 int main(int argc, char **argv)
 {
 	static struct options options;
+	struct answer answer;
 	struct sgw_key *key;
 	int status = parse_options(&options, argc, argv);
 
@@ -282,18 +337,14 @@ int main(int argc, char **argv)
 	key = read_key(options.key_file);
 	if (key == NULL)
 		return 2;
-	status = 1;
-	for (int i = 0; i < options.server_count && status != 0; i++) {
-		const int descriptor = connect_to(options.servers[i]);
-
-		if (descriptor < 0)
-			continue;
-		status = ask(&options, key, descriptor);
-		close(descriptor);
-	}
+	status = !ask_all(&options, key, &answer);
 	if (status != 0)
-		fprintf(stderr, "sgw-lookup: no gateway answered: is the key in force there, and this machine allowed "
-				"to ask?\n");
+		fprintf(stderr, "sgw-lookup: no gateway has an answer. Where there is none at all: is the key in force "
+				"there, and this machine allowed to ask?\n");
+	else if (options.is_fact)
+		print_fact(&answer.fact);
+	else
+		print_lookup(&answer.lookup);
 	sgw_key_free(key);
 	return status;
 }

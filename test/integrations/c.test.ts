@@ -1,13 +1,15 @@
 /** The C library against the vectors of an independent implementation, under sanitizers, and its tool against a real gateway. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Key } from '../../src/auth/keyring.ts';
 import { GATEWAY_IPV4, GATEWAY_IPV6 } from '../../src/gateway/demo/network.ts';
 import { randomKey, Stage } from '../../src/gateway/demo/stage.ts';
 import { type Vector, vectors } from '../auth/support/vectors.ts';
+import { FakeGateway } from '../client/fake-gateway.ts';
 
 const SOURCES = fileURLToPath(new URL('../../integrations/c', import.meta.url));
 const DRIVERS = fileURLToPath(new URL('c', import.meta.url));
@@ -134,12 +136,13 @@ describe('sgw-lookup', () => {
   let redis: Redis;
   let tool: string;
   let keyFile: string;
+  let key: Key;
 
   beforeAll(async () => {
     tool = compile(join(SOURCES, 'sgw-lookup.c'), 'sgw-lookup');
     stage = new Stage({ name: `ca-c-${process.pid}` });
     const first = randomKey(1);
-    stage.writeKeys([first]);
+    [key] = stage.writeKeys([first]) as [Key];
     keyFile = join(stage.directory, 'c.key');
     const secret = Buffer.from(first.secret).toString('hex');
     fs.writeFileSync(keyFile, `1 hmac-sha256 ${secret}\n`, { mode: 0o600 });
@@ -180,6 +183,74 @@ describe('sgw-lookup', () => {
       status: 1,
       stdout: '',
       stderr: expect.stringContaining('no gateway'),
+    });
+  });
+
+  describe('where gateways differ', () => {
+    const gateways: FakeGateway[] = [];
+    let servers: string[];
+    const [good, stale, staler, notReady, skewed, silent] = [0, 1, 2, 3, 4, 5];
+
+    beforeAll(async () => {
+      // Each has another backend, so that it shows whose answer it is.
+      for (let i = 0; i < 6; i++) {
+        const one = await FakeGateway.start([key]);
+        gateways.push(
+          one
+            .putBackend(1 + i, '10.1.0.1', 8080)
+            .putSession('alice', 1 + i)
+            .putFact('epoch', `${i}`, 7n),
+        );
+      }
+      const changes = [{}, { ageMs: 20_000 }, { ageMs: null }, { isReady: false }, { clockErrorMs: 60_000 }];
+      for (const [i, change] of changes.entries()) Object.assign(gateways[i] as FakeGateway, change);
+      (gateways[silent] as FakeGateway).handle = () => undefined;
+      servers = gateways.map(({ address: { host, port } }) => `${host}:${port}`);
+    });
+
+    afterAll(async () => {
+      for (const one of gateways) await one.close();
+    });
+
+    /** @returns whose answer is printed, and what else is said */
+    async function askAll(order: readonly number[], ...last: string[]): Promise<[string, string, number]> {
+      const args = ['--key-file', keyFile, '--timeout', order.includes(silent) ? '2000' : '60000'];
+      for (const one of order) args.push('--server', servers[one] as string);
+      return new Promise((resolve) => {
+        const child = execFile(tool, [...args, ...last], (_error, stdout, stderr) => {
+          const said = stderr.replaceAll(/127\.0\.0\.1:\d+/g, (server) => String(servers.indexOf(server)));
+          resolve([stdout, said, child.exitCode ?? -1]);
+        });
+      });
+    }
+
+    test('a stale answer is kept while the next one is asked, and the freshest is the one that is printed', async () => {
+      const of = (backend: number, rest: string): string =>
+        `FOUND backend=${1 + backend} address=10.1.0.1:8080 ttl_s=never age_ms=${rest}\n`;
+      expect(await askAll([stale, good, staler], 'alice')).toEqual([of(good, '0'), '', 0]);
+      expect(await askAll([staler, stale], 'alice')).toEqual([of(stale, '20000 stale'), '', 0]);
+      expect(await askAll([stale, staler], 'alice')).toEqual([of(stale, '20000 stale'), '', 0]);
+      expect(await askAll([staler], 'alice')).toEqual([of(staler, 'never stale'), '', 0]);
+      expect(await askAll([stale, good], '--fact', 'epoch')).toEqual(['FOUND version=7 value=30 age_ms=0\n', '', 0]);
+      expect(gateways[staler]?.requests).toHaveLength(3);
+    });
+
+    test('who has no answer is named on standard error, and one answer is printed, or none', async () => {
+      const skew = /^sgw-lookup: 4: CLOCK_SKEW: its clock less this one's is 6\d{4} ms\n/;
+      const [found, said, status] = await askAll([skewed, notReady, stale], 'alice');
+      expect([found, status]).toEqual([expect.stringMatching(/^FOUND backend=2 .* stale\n$/), 0]);
+      expect(said).toMatch(skew);
+      expect(said.replace(skew, '')).toBe('sgw-lookup: 3: NOT_READY\n');
+      expect(await askAll([stale, notReady], '--fact', 'epoch')).toEqual([
+        'FOUND version=7 value=31 age_ms=20000 stale\n',
+        'sgw-lookup: 3: NOT_READY\n',
+        0,
+      ]);
+      expect(await askAll([notReady, silent], 'alice')).toEqual([
+        '',
+        expect.stringMatching(/^sgw-lookup: 3: NOT_READY\nsgw-lookup: 5: no answer\nsgw-lookup: no gateway /),
+        1,
+      ]);
     });
   });
 
