@@ -40,6 +40,7 @@ import { MemoryDatapath } from './responder/memory-datapath.ts';
 import { Misses } from './responder/misses.ts';
 import { Responder } from './responder/responder.ts';
 import { SlowPathBudget } from './responder/slow-path-budget.ts';
+import { SocketDrops } from './responder/socket-drops.ts';
 import { RunningGateway } from './running-gateway.ts';
 import { ServiceManager } from './service-manager.ts';
 import type { ServingSide } from './serving-side.ts';
@@ -49,8 +50,8 @@ import { VERSION } from './version.ts';
 
 /** Requests outside the skew that are looked at, a second and CPU (docs/protocol.md, step 6). */
 const SKEW_BUDGET = 1_000;
-/** Where the XDP program answers nearly all there are: a thread that also follows Redis has no more to spare. */
-const SLOW_PATH_LIMITS = { checked: 20_000, received: 50_000 } as const;
+/** Requests whose tag the responder checks, a second, where the XDP program answers nearly all there are: this thread also follows Redis. */
+const SLOW_PATH_PER_SECOND = 20_000;
 /** A tenth of what the program waits for it. */
 const SAY_EVERY_MS = Miss.ALIVE_MS / 10;
 /** One of the wall clock's, one of the program's, and half of one that the offset is rounded by. */
@@ -115,7 +116,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   // by as much, it never answers from a record that has expired, nor with more time than the record has.
   const aheadMs = (isInKernel ? coarseClockStepMs() : 0) + CLOCK_FRACTIONS_MS;
   const allowed = listen.allow.map(networkBytes);
-  const budget = isInKernel ? new SlowPathBudget(SLOW_PATH_LIMITS) : null;
+  const budget = isInKernel ? new SlowPathBudget(SLOW_PATH_PER_SECOND) : null;
   const responder = new Responder({
     tables: serving.tables,
     key: (id) => keys.inForce.get(id),
@@ -131,6 +132,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     zoneOf,
     received: (datagram, sender) => responder.receive(datagram, sender),
   });
+  const drops = new SocketDrops(listen.port);
   stops.push(() => {
     sockets.close();
     responder.close();
@@ -175,7 +177,11 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     config,
     kernel: serving,
     responder: isInKernel ? responder : null,
-    lost: () => ({ unread: budget?.unread ?? 0, unsent: sockets.unsent }),
+    lost: () => ({
+      overflowed: drops.count(systemRuntime.monotonicMs()),
+      unread: budget?.unread ?? 0,
+      unsent: sockets.unsent,
+    }),
     sync,
     keys,
     reloadKeys,
@@ -212,8 +218,12 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
     () => sync.suspect('clock-set-back'),
   );
   stops.push(() => serving.sweeper.stop());
-  const canAsk = (): boolean =>
-    sync.canAsk && sockets.state.failures.length === 0 && budget?.isOverrun(systemRuntime.monotonicMs()) !== true;
+  const canAsk = (): boolean => {
+    const nowMs = systemRuntime.monotonicMs();
+    // A miss that is handed up and lost is answered by nobody.
+    const isOverrun = drops.isDropping(nowMs) || budget?.isOverrun(nowMs) === true;
+    return sync.canAsk && sockets.state.failures.length === 0 && !isOverrun;
+  };
   if (asksRedis) stops.push(keepSaying(serving, canAsk));
   fleet.start();
   stops.push(() => fleet.stop());

@@ -135,6 +135,8 @@ export interface Status {
   readonly responder: Readonly<Record<VerdictName, number>> | null;
   /** What was lost at the host's sockets, since the daemon started. */
   readonly lost: {
+    /** Datagrams that the kernel dropped, because a socket was full. */
+    readonly overflowed: number;
     /** Datagrams that were not looked at, because there were too many. */
     readonly unread: number;
     /** Replies that were not sent, because the network took less. */

@@ -116,7 +116,7 @@ beforeEach(() => {
       trace: { setFilter() {}, showUntil() {}, lost: 0, read() {}, end() {} },
     },
     responder: { verdictCounts: zeroCounts },
-    lost: () => ({ unread: 6, unsent: 7 }),
+    lost: () => ({ overflowed: 5, unread: 6, unsent: 7 }),
     sync,
     events,
     keys: { list: () => [FAKE_KEY] },

@@ -125,6 +125,7 @@ export const status = object({
   latency,
   responder: orNull(counts),
   lost: object({
+    overflowed: meaning('Dropped by the kernel, because a socket of the daemon’s was full.', count),
     unread: meaning('Not looked at by the daemon, because there were too many.', count),
     unsent: meaning('Replies that the daemon did not send, because the network took less.', count),
   }),

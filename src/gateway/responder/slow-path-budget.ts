@@ -4,24 +4,17 @@
  * It is spent by requests whose tag is checked, and by no others: to turn a forged one away costs next to nothing beside its way through
  * the socket, which no limit here saves. So whoever forges takes nothing from who asks.
  */
-export interface SlowPathLimits {
-  /** Requests whose tag is checked, a second. */
-  readonly checked: number;
-  /** Datagrams that can be received a second without any getting lost in a socket that is full. */
-  readonly received: number;
-}
-
 export class SlowPathBudget {
-  readonly #limits: SlowPathLimits;
+  readonly #perSecond: number;
   #second = -1;
   #checked = 0;
-  #received = 0;
   /** The last second that was too much. */
   #overrunSecond = Number.NEGATIVE_INFINITY;
   #unread = 0;
 
-  constructor(limits: SlowPathLimits) {
-    this.#limits = limits;
+  /** @param perSecond requests whose tag is checked, a second */
+  constructor(perSecond: number) {
+    this.#perSecond = perSecond;
   }
 
   /** To be called with each datagram, at this monotonic time. @returns whether it may be looked at */
@@ -30,13 +23,11 @@ export class SlowPathBudget {
     if (second !== this.#second) {
       this.#second = second;
       this.#checked = 0;
-      this.#received = 0;
     }
-    this.#received += 1;
-    const mayBeRead = this.#checked < this.#limits.checked;
-    if (!mayBeRead) this.#unread += 1;
-    if (!mayBeRead || this.#received > this.#limits.received) this.#overrunSecond = second;
-    return mayBeRead;
+    if (this.#checked < this.#perSecond) return true;
+    this.#unread += 1;
+    this.#overrunSecond = second;
+    return false;
   }
 
   /** The tag of the one that came last was checked. */

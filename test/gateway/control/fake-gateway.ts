@@ -144,7 +144,7 @@ export function fakeStatus(): Status {
     },
     keys: [FAKE_KEY],
     responder: zeroCounts(),
-    lost: { unread: 6, unsent: 7 },
+    lost: { overflowed: 5, unread: 6, unsent: 7 },
     packets: { ...zeroCounts(), REPLY_FOUND: 42, DROP_TAG: 2 },
     latency: latencyStatus(64, fakeLatencies()),
   };

@@ -65,6 +65,7 @@ test.each([
   ['ready', {}, 1],
   ['age_seconds', {}, 1.5],
   ['sessions_collected_total', {}, 4],
+  ['responder_lost_total', { what: 'overflowed' }, 5],
   ['responder_lost_total', { what: 'unread' }, 6],
   ['responder_lost_total', { what: 'unsent' }, 7],
   ['feed_lag_entries', {}, 2],

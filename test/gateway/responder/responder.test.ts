@@ -134,7 +134,7 @@ test('so many for one source and one key; what is more is answered at once', () 
 });
 
 test('of a flood so many are answered a second, and the rest is counted', () => {
-  const budget = new SlowPathBudget({ checked: 10, received: 1_000 });
+  const budget = new SlowPathBudget(10);
   const { clock, replies, lookup } = setUp({ budget });
   for (let i = 0; i < 10; i++) lookup(HERE);
   expect(budget.isOverrun(clock.ms)).toBe(false);
@@ -151,7 +151,7 @@ test('of a flood so many are answered a second, and the rest is counted', () => 
 });
 
 test('whoever forges, or sends what was captured long ago, takes nothing from who asks', () => {
-  const budget = new SlowPathBudget({ checked: 10, received: 1_000 });
+  const budget = new SlowPathBudget(10);
   const { clock, responder, replies, sender, lookup } = setUp({ budget, skewBudget: 0 });
   const forged = encodeLookupRequest(KEY, HERE, WALL_MS, randomBytes(8)).bytes;
   forged[60] = (forged[60] as number) ^ 1;
@@ -164,16 +164,6 @@ test('whoever forges, or sends what was captured long ago, takes nothing from wh
   expect(replies).toHaveLength(10);
   expect(budget.unread).toBe(0);
   expect(budget.isOverrun(clock.ms)).toBe(false);
-});
-
-test('a flood that the sockets may lose some of is told, whatever it is of', () => {
-  const budget = new SlowPathBudget({ checked: 10, received: 1_000 });
-  const { clock, responder, replies, sender, lookup } = setUp({ budget });
-  for (let i = 0; i < 1_000; i++) responder.receive(randomBytes(10), sender());
-  expect(budget.isOverrun(clock.ms)).toBe(false);
-  lookup(HERE);
-  expect(replies).toHaveLength(1);
-  expect(budget.isOverrun(clock.ms)).toBe(true);
 });
 
 test(`hostile datagrams: no throw, silence but for what is authentic, and as many bytes, seed ${SEED}`, () => {
