@@ -1,6 +1,6 @@
 /**
  * Sessions in one array of numbers: 40 bytes each, some 55 to 110 with the free slots between, and no object for any of them. A hash
- * table with linear probing; a removal closes its gap, so that nothing is left where one was. Imported by session-parts.ts and
+ * table with linear probing; a removal closes its gap, so that nothing is left where one was. Imported by session-parts.ts, memory-table.ts and
  * its tests alone.
  *
  *     slot   hash 0 1 2 3 │ version low, high │ expires low, high │ generation │ in use, backend id
