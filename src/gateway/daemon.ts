@@ -20,7 +20,7 @@ import { startControl } from './control/server.ts';
 import { RedisDirectory } from './directory.ts';
 import { failure, GatewayError, reasonOf } from './errors.ts';
 import { Events } from './events.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet, machineId } from './fleet.ts';
 import { missingCapabilities } from './kernel/capabilities.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import { coarseClockStepMs, interfaceAddresses, interfaceName } from './kernel/libc.ts';
@@ -166,6 +166,7 @@ async function startParts(config: Config, log: Logger, stops: Stop[]): Promise<v
   const fleet = new Fleet({
     names: config.redis.names,
     announce: config.control.announce,
+    machineId: machineId(),
     pins: config.pins,
     use: (action) => fleetDirectory.use(action),
     status: () => gateway.status(),

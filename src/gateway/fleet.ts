@@ -5,9 +5,10 @@
  *     hash NAMES + "fleet": id of the gateway → JSON of how it is, written anew every 2 s
  *
  * Nothing is decided by it: what a gateway answers comes from the tables alone. A gateway that says nothing new is shown as silent,
- * and forgotten after ten minutes. Others' entries are read only while somebody watches.
+ * and forgotten ten minutes after it was last heard, by the clock of whoever reads. Others' entries are read only while somebody watches.
  */
 import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
@@ -56,12 +57,26 @@ export interface FleetParts {
   readonly names: string;
   /** Whether this gateway writes an entry of its own. */
   readonly announce: boolean;
+  /** What tells this machine from another of the same name; '' = nothing does. */
+  readonly machineId: string;
   /** What tells this gateway from another on the same machine. */
   readonly pins: string;
   readonly use: <T>(action: (redis: Redis | Cluster) => Promise<T>) => Promise<T>;
   readonly status: () => Status;
   readonly runtime: Runtime;
   readonly log: Logger;
+}
+
+/** When a gateway was heard of here. */
+interface Heard {
+  /** The writer's clock at its present beat, Unix ms. */
+  readonly atMs: number;
+  /** Since when it has said nothing new, monotonic ms; of one that was there before it is an estimate. */
+  readonly sinceMs: number;
+  /** When that beat was first seen here, monotonic ms. */
+  readonly seenMs: number;
+  /** How far the writer's clock is ahead of this one's, ms, but for a beat's age; null before a beat was seen to come. */
+  readonly clockAheadMs: number | null;
 }
 
 type Rates = Pick<FleetMember, 'answersPerSecond' | 'hitRatio'>;
@@ -74,8 +89,8 @@ export class Fleet {
   readonly #name = hostname();
   /** The others, as last read. */
   #others: ReadonlyMap<string, Entry> = new Map();
-  /** When each one's present beat was first seen here, monotonic ms. */
-  readonly #heardMs = new Map<string, { readonly atMs: number; readonly sinceMs: number }>();
+  /** Of each one that is in Redis. */
+  readonly #heard = new Map<string, Heard>();
   #problem: string | null = null;
   #watchedMs = Number.NEGATIVE_INFINITY;
   #beats = 0;
@@ -86,7 +101,11 @@ export class Fleet {
   constructor(parts: FleetParts) {
     this.#parts = parts;
     this.#key = `${parts.names}fleet`;
-    this.#id = hash('sha256', `${this.#name}\0${parts.pins}`, 'buffer').toString('hex', 0, ID_BYTES);
+    this.#id = hash('sha256', `${this.#name}\0${parts.machineId}\0${parts.pins}`, 'buffer').toString(
+      'hex',
+      0,
+      ID_BYTES,
+    );
   }
 
   start(): void {
@@ -104,9 +123,10 @@ export class Fleet {
     const nowMs = this.#parts.runtime.monotonicMs();
     this.#watchedMs = nowMs;
     const others = [...this.#others].map(([id, { atMs: _, ...member }]): FleetSighting => {
-      return { id, ...member, silentMs: nowMs - (this.#heardMs.get(id)?.sinceMs ?? nowMs) };
+      const { sinceMs = nowMs, clockAheadMs = null } = this.#heard.get(id) ?? {};
+      return { id, ...member, silentMs: nowMs - sinceMs, clockAheadMs };
     });
-    const self: FleetSighting = { ...this.#self(), silentMs: 0 };
+    const self: FleetSighting = { ...this.#self(), silentMs: 0, clockAheadMs: 0 };
     const members = [self, ...others.slice(0, FLEET_MAX - 1)].sort(byName);
     return { self: this.#id, members, problem: this.#problem };
   }
@@ -170,7 +190,6 @@ export class Fleet {
     const { announce, runtime } = this.#parts;
     const found = new Map<string, Entry>();
     const forgotten: string[] = [];
-    const oldestMs = runtime.wallMs() - FORGET_MS;
     // Anyone who writes to Redis may have put anything there: what is too long isn't fetched.
     const ids = await redis.hkeys(this.#key);
     const lengths = await Promise.all(ids.map((id) => redis.hstrlen(this.#key, id)));
@@ -179,11 +198,17 @@ export class Fleet {
     const textOf = new Map(short.map((id, i) => [id, texts[i] ?? '']));
     for (const id of ids) {
       const entry = parseEntry(textOf.get(id) ?? '');
-      if (entry === undefined || entry.atMs < oldestMs) forgotten.push(id);
+      if (entry === undefined) forgotten.push(id);
       else if (id !== this.#id) found.set(id, entry);
     }
-    if (announce && forgotten.length > 0) await redis.hdel(this.#key, ...forgotten);
     this.#hear(found);
+    const nowMs = runtime.monotonicMs();
+    for (const id of found.keys()) {
+      if (nowMs - (this.#heard.get(id)?.seenMs ?? nowMs) < FORGET_MS) continue;
+      forgotten.push(id);
+      found.delete(id);
+    }
+    if (announce && forgotten.length > 0) await redis.hdel(this.#key, ...forgotten);
     this.#others = found;
   }
 
@@ -192,12 +217,14 @@ export class Fleet {
     const { runtime } = this.#parts;
     const nowMs = runtime.monotonicMs();
     for (const [id, { atMs }] of found) {
-      const heard = this.#heardMs.get(id);
+      const heard = this.#heard.get(id);
       if (heard?.atMs === atMs) continue;
-      const beforeMs = heard === undefined ? Math.max(0, runtime.wallMs() - atMs - BEAT_MS) : 0;
-      this.#heardMs.set(id, { atMs, sinceMs: nowMs - beforeMs });
+      const aheadMs = atMs - runtime.wallMs();
+      const isNew = heard === undefined;
+      const sinceMs = isNew ? nowMs - Math.max(0, -aheadMs - BEAT_MS) : nowMs;
+      this.#heard.set(id, { atMs, sinceMs, seenMs: nowMs, clockAheadMs: isNew ? null : aheadMs });
     }
-    for (const id of this.#heardMs.keys()) if (!found.has(id)) this.#heardMs.delete(id);
+    for (const id of this.#heard.keys()) if (!found.has(id)) this.#heard.delete(id);
   }
 
   #self(): FleetMember {
@@ -238,6 +265,15 @@ function ratesOf(before: Counts, after: Counts, seconds: number): Rates {
   const hits = grown('REPLY_FOUND') + grown('REPLY_MOVED');
   const lookups = hits + grown('REPLY_PLACED') + grown('REPLY_NOT_FOUND');
   return { answersPerSecond: answers / seconds, hitRatio: lookups === 0 ? null : hits / lookups };
+}
+
+/** @returns '' where it can't be read, as in a container without one */
+export function machineId(): string {
+  try {
+    return readFileSync('/etc/machine-id', 'utf8').trim();
+  } catch {
+    return '';
+  }
 }
 
 function parseEntry(text: string): Entry | undefined {

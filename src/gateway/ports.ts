@@ -291,9 +291,12 @@ export interface FleetMember {
   readonly hitRatio: number | null;
 }
 
-/** A member and how long it has said nothing new, ms. */
+/** A member as it is heard here. */
 export interface FleetSighting extends FleetMember {
+  /** How long it has said nothing new. */
   readonly silentMs: number;
+  /** How far its clock is ahead of this gateway's, less than zero: behind; too low by up to two beats. Null where that isn't known. */
+  readonly clockAheadMs: number | null;
 }
 
 export interface FleetView {

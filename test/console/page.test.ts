@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Verdict } from '../../src/abi.ts';
 import { attention, meanwhile } from '../../src/gateway/console/page/attention.js';
 import { follow, SILENCE_MS } from '../../src/gateway/console/page/connection.js';
+import { gatewayText } from '../../src/gateway/console/page/event-text.js';
 import { compact, duration, nanoseconds, percent } from '../../src/gateway/console/page/format.js';
 import { History, KEPT } from '../../src/gateway/console/page/history.js';
 import { Latencies } from '../../src/gateway/console/page/latency.js';
@@ -175,6 +176,19 @@ describe('who moves', () => {
     expect(['a', 'b'].map((name) => canLeave(last, name))).toEqual([false, true]);
     expect(canLeave([backend('a'), backend('b', { shed: 1 })], 'a')).toBe(true);
   });
+});
+
+test('a gateway whose clock is off is said to have one that is, while it speaks', () => {
+  const member = { ready: true, state: 'following', silentMs: 2_000, clockAheadMs: -4_000 };
+  const told = (change: object) => gatewayText({ ...member, ...change });
+  expect(told({})).toEqual({ kind: 'good', word: 'Live', isSilent: false, clock: null });
+  expect(told({ clockAheadMs: -65_000 })).toMatchObject({ kind: 'warn', clock: 'Its clock is 1 min 5 s behind' });
+  expect(told({ clockAheadMs: 9_000, state: 'connecting' })).toMatchObject({
+    kind: 'bad',
+    clock: 'Its clock is 9.0 s ahead',
+  });
+  expect(told({ clockAheadMs: null })).toMatchObject({ clock: null });
+  expect(told({ silentMs: 9_000, clockAheadMs: 9_000 })).toMatchObject({ word: 'Silent for 9 s', clock: null });
 });
 
 test('events come whole, however the text is cut', () => {

@@ -46,13 +46,20 @@ afterEach(async () => {
 });
 
 interface Options {
+  readonly machineId?: string;
   readonly pins?: string;
   readonly announce?: boolean;
   readonly status?: () => Status;
   readonly client?: Redis;
 }
 
-function join({ pins = '/a', announce = true, status = fakeStatus, client = redis }: Options = {}): Fleet {
+function join({
+  machineId = 'm',
+  pins = '/a',
+  announce = true,
+  status = fakeStatus,
+  client = redis,
+}: Options = {}): Fleet {
   const log = createLogger('info', {
     write(line: string) {
       logged += line;
@@ -66,7 +73,7 @@ function join({ pins = '/a', announce = true, status = fakeStatus, client = redi
       throw error;
     }
   };
-  const fleet = new Fleet({ names: 'gateway:', announce, pins, use, status, runtime, log });
+  const fleet = new Fleet({ names: 'gateway:', announce, machineId, pins, use, status, runtime, log });
   fleets.push(fleet);
   fleet.start();
   return fleet;
@@ -135,6 +142,57 @@ test('rates are of the time between two beats, and the hit ratio of lookups', as
   found = 0;
   await round(2_000);
   expect(fleet.view().members[0]).toMatchObject({ answersPerSecond: null, hitRatio: null });
+});
+
+test.each([
+  ['behind', -20 * 60_000],
+  ['ahead', 3_600_000],
+])(
+  'a gateway whose clock is %s is shown while it speaks, and forgotten ten minutes after its last word',
+  async (_, aheadMs) => {
+    const fleet = join();
+    const others = async () => {
+      fleet.view();
+      await round();
+      const { self, members } = fleet.view();
+      return members.filter(({ id }) => id !== self);
+    };
+    const { self, members } = fleet.view();
+    expect(members).toMatchObject([{ clockAheadMs: 0 }]);
+    await round();
+    const entry = JSON.parse((await redis.hget(KEY, self)) ?? '');
+    const speak = () => redis.hset(KEY, 'other', JSON.stringify({ ...entry, atMs: START_MS + nowMs + aheadMs }));
+    await speak();
+    expect(await others()).toMatchObject([{ id: 'other', clockAheadMs: null }]);
+    await speak();
+    expect(await others()).toMatchObject([{ silentMs: 0, clockAheadMs: aheadMs - BEAT_MS }]);
+    nowMs += 590_000;
+    expect(await others()).toMatchObject([{ silentMs: 592_000 }]);
+    nowMs += 8_000;
+    expect(await others()).toEqual([]);
+    expect(await redis.hkeys(KEY)).toEqual([self]);
+  },
+);
+
+test('one that only reads forgets, though it takes nothing away', async () => {
+  const [writer, reader] = [join(), join({ pins: '/b', announce: false })];
+  reader.view();
+  await round();
+  writer.stop();
+  const seen = async () => {
+    reader.view();
+    await round();
+    return reader.view().members.length;
+  };
+  expect(await seen()).toBe(2);
+  nowMs += 600_000;
+  expect([await seen(), await seen()]).toEqual([1, 1]);
+  expect(await redis.hlen(KEY)).toBe(1);
+});
+
+test('machines of one name are told apart', () => {
+  const ids = [join(), join({ machineId: 'n' }), join({ pins: '/b' })].map((fleet) => fleet.view().self);
+  expect(new Set(ids).size).toBe(3);
 });
 
 test('the table ends with the fleet; one that does not announce itself only reads, while it is watched', async () => {

@@ -22,6 +22,7 @@ declare module '*/console/page/actions.js';
 declare module '*/console/page/api.js';
 declare module '*/console/page/attention.js';
 declare module '*/console/page/connection.js';
+declare module '*/console/page/event-text.js';
 declare module '*/console/page/format.js';
 declare module '*/console/page/history.js';
 declare module '*/console/page/latency.js';

@@ -224,6 +224,10 @@ export const fleet = object({
       answersPerSecond: meaning('Packets answered, over the last two seconds.', orNull({ type: 'number', minimum: 0 })),
       hitRatio: meaning('Of lookups in the last two seconds, the part with a live session.', orNull(part)),
       silentMs: meaning('How long it has said nothing new.', { type: 'number', minimum: 0 }),
+      clockAheadMs: meaning(
+        'How far its clock is ahead of that of the gateway that is asked, less than 0: behind; too low by up to 4 s. Null = not known.',
+        orNull({ type: 'number' }),
+      ),
     }),
   ),
   problem: meaning('Why the others are not known; null = they are.', orNull(text)),

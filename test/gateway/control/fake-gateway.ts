@@ -64,6 +64,7 @@ export const FAKE_FLEET: FleetView = {
       answersPerSecond: 12.5,
       hitRatio: 0.75,
       silentMs: 0,
+      clockAheadMs: 0,
     },
   ],
   problem: null,

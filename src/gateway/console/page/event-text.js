@@ -1,7 +1,11 @@
 /** What the gateway's events say, in words. Pure. */
-import { counted, hundredths } from './format.js';
+import { counted, duration, hundredths, seconds } from './format.js';
 
 const NAMES_MAX = 3;
+/** A gateway says how it is every two seconds. */
+const SILENT_MS = 8_000;
+/** What is known of another's clock may be wrong by two of these, and a little. */
+const CLOCK_MS = 6_000;
 
 const STATES = {
   connecting: 'Redis is out of reach: it is tried again.',
@@ -40,4 +44,23 @@ export function stateText({ state, shed }) {
   if (state === 'draining') return 'draining';
   if (state === 'down') return 'down';
   return shed > 0 ? `sheds ${hundredths(shed)}` : 'active';
+}
+
+/** How a gateway of the fleet is: in which tone, in a few words, and what of its clock, null where that is right. */
+export function gatewayText(member) {
+  const { silentMs, clockAheadMs } = member;
+  if (silentMs > SILENT_MS)
+    return { kind: 'bad', word: `Silent for ${seconds(silentMs)}`, isSilent: true, clock: null };
+  const [kind, word] = conditionOf(member);
+  const isRight = clockAheadMs === null || Math.abs(clockAheadMs) <= CLOCK_MS;
+  const clock = isRight
+    ? null
+    : `Its clock is ${duration(Math.abs(clockAheadMs))} ${clockAheadMs > 0 ? 'ahead' : 'behind'}`;
+  return { kind: clock !== null && kind === 'good' ? 'warn' : kind, word, isSilent: false, clock };
+}
+
+function conditionOf({ ready, state }) {
+  if (!ready) return ['warn', 'Loading'];
+  if (state === 'connecting') return ['bad', 'Redis away'];
+  return state === 'resyncing' ? ['warn', 'Reading again'] : ['good', 'Live'];
 }

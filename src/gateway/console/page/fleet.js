@@ -1,9 +1,7 @@
 /** Each gateway of the fleet, side by side, as it says of itself. Imported by app.js. */
-import { compact, duration, percent, seconds } from './format.js';
+import { gatewayText } from './event-text.js';
+import { compact, duration, percent } from './format.js';
 import { html } from './html.js';
-
-/** A gateway says how it is every two seconds. */
-const SILENT_MS = 8_000;
 
 export function Fleet({ fleet: { self, members, problem } }) {
   return html`
@@ -20,24 +18,17 @@ export function Fleet({ fleet: { self, members, problem } }) {
 }
 
 function Member({ member, isSelf }) {
-  const { name, version, ageMs, silentMs, answersPerSecond, hitRatio, sessions, capacity } = member;
-  const isSilent = silentMs > SILENT_MS;
-  const [kind, word] = isSilent ? ['bad', `Silent for ${seconds(silentMs)}`] : stateOf(member);
+  const { name, version, ageMs, answersPerSecond, hitRatio, sessions, capacity } = member;
+  const { kind, word, isSilent, clock } = gatewayText(member);
   const old = (value) => (isSilent ? '–' : value);
   return html`
     <tr class=${isSilent ? 'is-silent' : ''}>
       <th scope="row">${name}${isSelf ? html` <span class="tag">this one</span>` : ''}<span class="muted block">${version}</span></th>
-      <td data-label="State"><span class="pill ${kind}"><span class="dot" aria-hidden="true"></span>${word}</span></td>
+      <td data-label="State"><span class="pill ${kind}"><span class="dot" aria-hidden="true"></span>${word}</span>${clock !== null && html`<span class="warn block">${clock}</span>`}</td>
       <td class="n" data-label="Lookups/s">${old(compact(answersPerSecond))}</td>
       <td class="n" data-label="Hit ratio">${old(percent(hitRatio))}</td>
       <td class="n" data-label="Behind Redis">${old(ageMs === null ? 'never in step' : ageMs < 1_500 ? 'in step' : duration(ageMs))}</td>
       <td class="n" data-label="Sessions"><span>${compact(sessions)} <span class="muted">of ${compact(capacity)}</span></span></td>
     </tr>
   `;
-}
-
-function stateOf({ ready, state }) {
-  if (!ready) return ['warn', 'Loading'];
-  if (state === 'connecting') return ['bad', 'Redis away'];
-  return state === 'resyncing' ? ['warn', 'Reading again'] : ['good', 'Live'];
 }
