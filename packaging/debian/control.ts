@@ -3,6 +3,8 @@
  */
 import type { Section } from '../release/changelog.ts';
 
+/** deb-changelog(5), as lintian(1) has it. */
+const LINE_MAX = 80;
 const MAINTAINER = 'session-gateway authors <session-gateway@localhost>';
 
 /** 1.0.0-rc.1 comes before 1.0.0: what begins with a tilde sorts before nothing (deb-version(7)). */
@@ -48,11 +50,24 @@ ${lines(text).join('\n')}
 
 /** "### Added" becomes "[ Added ]", and each point one that begins with an asterisk. */
 function lines(markdown: string): string[] {
-  return markdown
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map((line) => {
-      if (line.startsWith('### ')) return `  [ ${line.slice(4)} ]`;
-      return line.startsWith('- ') ? `  * ${line.slice(2)}` : `    ${line.trim()}`;
-    });
+  const points: string[] = [];
+  for (const line of markdown.split('\n').filter((line) => line.trim() !== '')) {
+    if (line.startsWith('### ')) points.push(`  [ ${line.slice(4)} ]`);
+    else if (line.startsWith('- ')) points.push(`  * ${line.slice(2)}`);
+    else if (points.at(-1)?.startsWith('  [ ') === false) points.push(`${points.pop()} ${line.trim()}`);
+    else points.push(`    ${line.trim()}`);
+  }
+  return points.flatMap(folded);
+}
+
+/** In lines as short as Debian has them; a word that is longer stays whole. */
+function folded(point: string): string[] {
+  const [first = '', ...words] = point.trimEnd().split(/(?<=\S) /);
+  const result = [first];
+  for (const word of words) {
+    const line = `${result.at(-1)} ${word}`;
+    if (line.length <= LINE_MAX) result[result.length - 1] = line;
+    else result.push(`    ${word}`);
+  }
+  return result;
 }

@@ -117,6 +117,15 @@ describe('the changelog', () => {
     expect(debianChangelog('0.3.0', sectionOf(CHANGELOG, '0.3.0'), new Date(0))).toContain(`(0.3.0) UNRELEASED;`);
   });
 
+  test('has lines of 80 characters at most for Debian, with every word', () => {
+    const point = `- ${'ten letters '.repeat(20)}\n  and ${'x'.repeat(90)} more.\n- Short.`;
+    const section = { name: 'Unreleased', date: null, text: `### Added\n\n${point}` };
+    const all = debianChangelog('0.3.0', section, new Date(0)).split('\n').slice(2, -3);
+    expect(all.filter((line) => line.length > 80)).toEqual([`    ${'x'.repeat(90)}`]);
+    expect(all.at(-1)).toBe('  * Short.');
+    expect(all.slice(1).join(' ').replace(/\s+/g, ' ').trim()).toBe(point.replace(/\s+/g, ' ').replaceAll('- ', '* '));
+  });
+
   test('a release candidate comes before its release, for Debian too', () => {
     expect(debianVersion('1.0.0-rc.1')).toBe('1.0.0~rc.1');
     expect(debianVersion('1.0.0')).toBe('1.0.0');
