@@ -37,6 +37,8 @@ const users = Array.from({ length: SESSIONS }, (_, i) => i);
 const storedOn = (i: number) => 1 + (i % BACKENDS.length);
 const row = (name: string) => page.locator(`[data-backend="${name}"]`);
 const button = (name: string) => page.getByRole('button', { name, exact: true });
+const focused = () => page.evaluate('document.activeElement.ariaLabel ?? document.activeElement.id');
+const isFocused = (name: string) => expect.poll(focused, WAIT).toBe(name);
 const state = () => page.getByTestId('state');
 
 /** By number, which backend each user is answered with. */
@@ -210,12 +212,14 @@ describe('with the address that the command prints', LIMIT, () => {
     expect(await answers()).toEqual(users.map(storedOn));
     await page.keyboard.press('Enter');
     await says(row('web-2').getByTestId('backend-state'), `sheds ${percent} %`);
+    await isFocused('Shed users of web-2');
     const { shed } = JSON.parse((await redis.hget('gateway:backends', 'web-2')) ?? '');
     expect(shed).toBe(percent * 100);
     await until(async () => (await answers()).some((backend, i) => backend !== storedOn(i)), WAIT_MS);
     await page.getByRole('status').getByRole('button', { name: 'Undo' }).last().focus();
     await page.keyboard.press('Enter');
     await says(row('web-2').getByTestId('backend-state'), 'active');
+    await isFocused('Drain web-2');
   });
 
   test('a part is typed to two decimals, and what is typed stays while the figures go on', async () => {
@@ -247,6 +251,7 @@ describe('with the address that the command prints', LIMIT, () => {
     await button('Drain web-3').focus();
     await page.keyboard.press('Space');
     await says(row('web-3').getByTestId('backend-state'), 'draining');
+    await isFocused('Undrain web-3');
     await patch('web-3', { state: 'down' });
     await button('Undo').last().click();
     await says(page.locator('.toast.bad'), /changed by somebody else/);
@@ -264,10 +269,12 @@ describe('with the address that the command prints', LIMIT, () => {
     expect(await violations()).toEqual([]);
     await page.keyboard.press('Escape');
     await question.waitFor({ state: 'detached' });
+    await isFocused('Say that web-3 is down');
     expect(JSON.parse((await redis.hget('gateway:backends', 'web-3')) ?? '').state).toBe('active');
     await button('Say that web-3 is down').click();
     await question.getByRole('button', { name: 'It is down' }).click();
     await says(row('web-3').getByTestId('backend-state'), 'down');
+    await isFocused('Undrain web-3');
   });
 
   test('a backend that is down is settled, and removed', async () => {
@@ -278,6 +285,7 @@ describe('with the address that the command prints', LIMIT, () => {
     await button('Remove web-3').click();
     await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
     await row('web-3').waitFor({ state: 'detached' });
+    await isFocused('backends');
     await says(page.locator('.log'), /web-3 is removed/);
   });
 

@@ -185,7 +185,7 @@ export class Actions {
       }
       const was = Object.fromEntries(Object.keys(fields).map((field) => [field, before[field]]));
       const after = await this.#patch(name, fields);
-      this.#done(text, () => this.#undo(name, after, was));
+      this.#done(text, { name, undo: () => this.#undo(name, after, was) });
     });
   }
 
@@ -205,13 +205,13 @@ export class Actions {
    * @returns false where nothing was tried; else it is undone, or why not is told, and where it may be tried again that is offered
    */
   #undo(name, after, was) {
-    const offer = { undo: () => this.#undo(name, after, was) };
+    const offer = { name, undo: () => this.#undo(name, after, was) };
     const undo = async () => {
       const now = await this.#now(name);
       const others = Object.keys(was).filter((field) => now?.[field] !== after[field]);
       if (others.length === 0) {
         await this.#patch(name, was);
-        this.#done(`Undone: ${name} is as it was.`);
+        this.#done(`Undone: ${name} is as it was.`, { name });
       } else if (now !== undefined && others.every((field) => now[field] === this.#made.get(name)?.[field])) {
         this.#store.toast(`${name} was changed here since: it is left as it is.`, { isProblem: true });
       } else {
@@ -221,9 +221,10 @@ export class Actions {
     return this.#try(name, undo, offer);
   }
 
-  #done(text, undo) {
+  /** @param about see `toast` of the store */
+  #done(text, about) {
     this.#store.tell(text);
-    this.#store.toast(text, { undo });
+    this.#store.toast(text, about);
   }
 
   /**

@@ -112,7 +112,7 @@ function Figures({ store, actions }) {
       <${Flows} rates=${store.history.average(10)} />
       <${Backends} store=${store} actions=${actions} isAway=${isAway} />
       <${Fleet} fleet=${stats.fleet} />
-      <${Keys} keys=${stats.status.keys} rates=${store.history.keyRates} actions=${actions} isBusy=${isAway || store.busy.has('keys')} />
+      <${Keys} keys=${stats.status.keys} rates=${store.history.keyRates} actions=${actions} isAway=${isAway} isBusy=${store.busy.has('keys')} />
       <${EventList} events=${store.events} />
     </div>
   `;

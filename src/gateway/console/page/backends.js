@@ -1,6 +1,7 @@
 /** Backends: how many users each has, how much it is asked for, and what can be done with it. Imported by app.js. */
 import { useState } from 'preact/hooks';
 import { stateText } from './event-text.js';
+import { firstButton, pausable, useFocusKept } from './focus.js';
 import { compact, counted, number, percent, timeOfDay } from './format.js';
 import { html } from './html.js';
 import { awayPart, previewShed } from './moves.js';
@@ -15,6 +16,7 @@ const OLD_MS = 10_000;
 
 export function Backends({ store, actions, isAway }) {
   const [wanted, setWanted] = useState('');
+  const section = useFocusKept((element) => element);
   const list = store.backends;
   if (list === null) {
     return html`<section class="card backends" id="backends" aria-labelledby="backends-title"><h2 id="backends-title">Backends</h2><p class="empty">${store.backendsProblem === null ? 'Reading them…' : `They can’t be read: ${store.backendsProblem}`}</p></section>`;
@@ -28,7 +30,7 @@ export function Backends({ store, actions, isAway }) {
   const most = Math.max(1, ...backends.map(({ name, sessions }) => (sessions ?? 0) + coming(name)));
   const sessions = backends.reduce((sum, backend) => sum + (backend.sessions ?? 0), 0);
   return html`
-    <section class="card backends ${isOld ? 'is-old' : ''}" id="backends" tabindex="-1" aria-labelledby="backends-title">
+    <section class="card backends ${isOld ? 'is-old' : ''}" id="backends" ref=${section} tabindex="-1" aria-labelledby="backends-title">
       <h2 id="backends-title">Backends</h2>
       <p class="aside">${counted(backends.length, 'backend')}, ${counted(sessions, 'stored session')}</p>
       ${isOld && html`<p class="empty old">As of ${timeOfDay(store.backendsAtMs)}: they can’t be read${store.backendsProblem === null ? '' : `: ${store.backendsProblem}`}</p>`}
@@ -55,9 +57,13 @@ function Row({ backend, all, most, coming, store, actions, isAway }) {
   const { settle } = store.stats;
   const isSettling = settle?.state === 'running' && settle.backend === name;
   const away = awayPart(backend, all);
-  const disabled = isAway || store.busy.has(name);
+  const row = useFocusKept(firstButton);
+  const does = (action, isPaused = false) => ({
+    disabled: isAway,
+    ...pausable(isPaused || store.busy.has(name), action),
+  });
   return html`
-    <li class="backend is-${backend.state}" data-backend=${name}>
+    <li ref=${row} class="backend is-${backend.state}" data-backend=${name}>
       <div class="name">
         <h3>${name}</h3>
         <span class="tag is-${backend.state}${backend.shed > 0 && backend.state === 'active' ? ' is-shedding' : ''}" data-testid="backend-state">${stateText(backend)}</span>
@@ -75,14 +81,14 @@ function Row({ backend, all, most, coming, store, actions, isAway }) {
         ${
           backend.state === 'active'
             ? html`
-                <button type="button" disabled=${disabled} onClick=${() => actions.drain(name)} aria-label=${`Drain ${name}`}>Drain</button>
-                <button type="button" disabled=${disabled} aria-expanded=${isShedding} onClick=${() => store.set({ preview: isShedding ? null : { name, shed: backend.shed } })} aria-label=${`Shed users of ${name}`}>Shed…</button>
+                <button type="button" ...${does(() => actions.drain(name))} aria-label=${`Drain ${name}`}>Drain</button>
+                <button type="button" aria-expanded=${isShedding} ...${does(() => store.set({ preview: isShedding ? null : { name, shed: backend.shed } }))} aria-label=${`Shed users of ${name}`}>Shed…</button>
               `
-            : html`<button type="button" disabled=${disabled} onClick=${() => actions.undrain(name)} aria-label=${`Undrain ${name}`}>Undrain</button>`
+            : html`<button type="button" ...${does(() => actions.undrain(name))} aria-label=${`Undrain ${name}`}>Undrain</button>`
         }
-        ${(backend.state !== 'active' || backend.shed > 0) && !isSettling && html`<button type="button" disabled=${disabled || settle?.state === 'running'} onClick=${() => actions.settle(name)} aria-label=${`Settle ${name}`}>Settle…</button>`}
-        ${backend.state === 'active' && html`<button type="button" class="quiet" disabled=${disabled} onClick=${() => actions.down(name)} aria-label=${`Say that ${name} is down`}>Down…</button>`}
-        ${backend.state !== 'active' && !isSettling && html`<button type="button" class="quiet" disabled=${disabled} onClick=${() => actions.remove(name)} aria-label=${`Remove ${name}`}>Remove…</button>`}
+        ${(backend.state !== 'active' || backend.shed > 0) && !isSettling && html`<button type="button" ...${does(() => actions.settle(name), settle?.state === 'running')} aria-label=${`Settle ${name}`}>Settle…</button>`}
+        ${backend.state === 'active' && html`<button type="button" class="quiet" ...${does(() => actions.down(name))} aria-label=${`Say that ${name} is down`}>Down…</button>`}
+        ${backend.state !== 'active' && !isSettling && html`<button type="button" class="quiet" ...${does(() => actions.remove(name))} aria-label=${`Remove ${name}`}>Remove…</button>`}
       </div>
       ${isShedding && html`<${Shed} backend=${backend} backends=${all} store=${store} actions=${actions} isAway=${isAway} />`}
       ${settle?.backend === name && (isSettling || store.settled === name) && html`<${Settling} settle=${settle} onStop=${() => actions.stopSettle(name)} disabled=${isAway} />`}

@@ -1,15 +1,16 @@
 /** Keys: which are in force, since when and until when. Imported by app.js. */
+import { pausable } from './focus.js';
 import { compact, date, duration, number } from './format.js';
 import { html } from './html.js';
 
 const SOON_MS = 14 * 86_400_000;
 
-export function Keys({ keys, rates, actions, isBusy }) {
+export function Keys({ keys, rates, actions, isAway, isBusy }) {
   const nowMs = Date.now();
   return html`
     <section class="card keys" aria-labelledby="keys">
       <h2 id="keys">Keys</h2>
-      <p class="aside"><button type="button" class="small" disabled=${isBusy} onClick=${() => actions.reloadKeys()}>Read the key file again</button></p>
+      <p class="aside"><button type="button" class="small" disabled=${isAway} ...${pausable(isBusy, () => actions.reloadKeys())}>Read the key file again</button></p>
       <ul class="rows">
         ${keys.map((key) => html`<${Key} key=${key.id} of=${key} rate=${rates.get(key.id)} nowMs=${nowMs} />`)}
         ${keys.length === 0 && html`<li class="empty">There are none: nobody can ask.</li>`}

@@ -1,15 +1,19 @@
 /** A question before what hurts, or can't be taken back. Imported by app.js. */
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import { focusBackend } from './focus.js';
 import { html } from './html.js';
 
 export function Question({ question, onClose }) {
   const dialog = useRef(null);
   const asker = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (question === null) return undefined;
     asker.current = document.activeElement;
     dialog.current.showModal();
-    return () => asker.current?.focus();
+    return () => {
+      if (asker.current?.isConnected) asker.current.focus();
+      else focusBackend();
+    };
   }, [question]);
   if (question === null) return null;
   const { title, text, confirm, run } = question;

@@ -24,7 +24,7 @@ export class Store {
   latencies = new Latencies();
   /** { key, timeMs, text } each, the newest first. */
   events = [];
-  /** { key, text, undo, isProblem } each. */
+  /** { key, text, undo, isProblem, name } each. */
   toasts = [];
   /** The question that is open: { title, text, confirm, run }. */
   question = null;
@@ -93,9 +93,9 @@ export class Store {
     this.set({});
   }
 
-  /** @param undo takes back what the text says; undefined = that can't be, or needn't */
-  toast(text, { undo, isProblem = false } = {}) {
-    this.set({ toasts: [...this.toasts, { key: ++this.#keys, text, undo, isProblem }].slice(-TOASTS_MAX) });
+  /** @param undo takes back what the text says; undefined = that can't be, or needn't. @param name of the backend that it is about, if it is */
+  toast(text, { undo, isProblem = false, name } = {}) {
+    this.set({ toasts: [...this.toasts, { key: ++this.#keys, text, undo, isProblem, name }].slice(-TOASTS_MAX) });
   }
 
   dismiss(key) {

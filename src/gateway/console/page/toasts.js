@@ -1,5 +1,6 @@
 /** What was done, each with a way back for as long as it is shown. Imported by app.js. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { focusBackend, pausable } from './focus.js';
 import { html } from './html.js';
 
 /** Nobody reads on the clock: it stays while it is pointed at or has the focus. */
@@ -13,7 +14,8 @@ export function Toasts({ store }) {
   `;
 }
 
-function Toast({ toast: { text, undo, isProblem }, isAway, onEnd }) {
+function Toast({ toast: { text, undo, isProblem, name }, isAway, onEnd }) {
+  const root = useRef(null);
   const [isHeld, setHeld] = useState(false);
   const [isUndoing, setUndoing] = useState(false);
   const stays = isHeld || isUndoing || (isAway && undo !== undefined);
@@ -24,17 +26,25 @@ function Toast({ toast: { text, undo, isProblem }, isAway, onEnd }) {
   }, [stays]);
   const hold = () => setHeld(true);
   const letGo = () => setHeld(false);
+  const end = () => {
+    const focused = document.activeElement;
+    if (root.current?.contains(focused)) {
+      // Who works with a mouse isn't taken there.
+      focusBackend(name, { preventScroll: !focused.matches(':focus-visible') });
+    }
+    onEnd();
+  };
   const takeBack = async () => {
     setUndoing(true);
     const isOver = await undo();
     setUndoing(false);
-    if (isOver) onEnd();
+    if (isOver) end();
   };
   return html`
-    <div class="toast ${isProblem ? 'bad' : ''}" onMouseEnter=${hold} onMouseLeave=${letGo} onFocusIn=${hold} onFocusOut=${letGo}>
+    <div ref=${root} class="toast ${isProblem ? 'bad' : ''}" onMouseEnter=${hold} onMouseLeave=${letGo} onFocusIn=${hold} onFocusOut=${letGo}>
       <p>${text}</p>
-      ${undo && html`<button type="button" disabled=${isAway || isUndoing} onClick=${takeBack}>Undo</button>`}
-      <button type="button" class="close" aria-label="Dismiss" onClick=${onEnd}>×</button>
+      ${undo && html`<button type="button" disabled=${isAway} ...${pausable(isUndoing, takeBack)}>Undo</button>`}
+      <button type="button" class="close" aria-label="Dismiss" onClick=${end}>×</button>
     </div>
   `;
 }
