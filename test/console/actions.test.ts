@@ -22,6 +22,7 @@ let table: Map<string, Backend>;
 /** Each reading waits for it. */
 let gate: Promise<void> | undefined;
 let readings: number;
+let reloads: number;
 /** Thrown by the next call. */
 let problem: Error | undefined;
 let store: InstanceType<typeof Store>;
@@ -44,6 +45,10 @@ const api = {
       return { backends, faults: [] };
     })();
   },
+  async reloadKeys() {
+    reloads += 1;
+    return { added: [], removed: [{ id: 1, name: 'edge' }], changed: [], kept: 2 };
+  },
   async patchBackend(name: string, fields: Partial<Backend>) {
     fail();
     const after = { ...backend(name), ...table.get(name), ...fields };
@@ -54,7 +59,7 @@ const api = {
 
 beforeEach(async () => {
   table = new Map(['a', 'b'].map((name) => [name, backend(name)]));
-  [gate, readings, problem] = [undefined, 0, undefined];
+  [gate, readings, reloads, problem] = [undefined, 0, 0, undefined];
   nowMs = 1_000;
   store = new Store(() => nowMs);
   actions = new Actions(store, api);
@@ -161,4 +166,12 @@ test('a backend that is gone is not made anew', async () => {
   await actions.drain('a');
   expect(lastToast().text).toMatch(/no backend any more/);
   expect(stateOf('a')).toBeUndefined();
+});
+
+test('the key file is read again by who has read that keys may stop', async () => {
+  actions.reloadKeys();
+  expect(store.question.text).toMatch(/no longer in the file stops at once/);
+  expect(reloads).toBe(0);
+  await store.question.run();
+  expect([reloads, lastToast().text]).toEqual([1, 'Keys are read again: 1 removed.']);
 });

@@ -126,6 +126,15 @@ export class Actions {
   }
 
   reloadKeys() {
+    this.#ask({
+      title: 'Read the key file again?',
+      text: 'A key that is no longer in the file stops at once: who still signs with it gets no answer. The token file of the control API is read with it.',
+      confirm: 'Read it',
+      run: () => this.#reloadKeys(),
+    });
+  }
+
+  #reloadKeys() {
     return this.#try('keys', async () => {
       const { added, removed, changed, kept } = await this.#api.reloadKeys();
       const parts = [

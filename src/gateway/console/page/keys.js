@@ -10,7 +10,7 @@ export function Keys({ keys, rates, actions, isAway, isBusy }) {
   return html`
     <section class="card keys" aria-labelledby="keys">
       <h2 id="keys">Keys</h2>
-      <p class="aside"><button type="button" class="small" disabled=${isAway} ...${pausable(isBusy, () => actions.reloadKeys())}>Read the key file again</button></p>
+      <p class="aside"><button type="button" class="small" disabled=${isAway} ...${pausable(isBusy, () => actions.reloadKeys())}>Read the key file again…</button></p>
       <ul class="rows">
         ${keys.map((key) => html`<${Key} key=${key.id} of=${key} rate=${rates.get(key.id)} nowMs=${nowMs} />`)}
         ${keys.length === 0 && html`<li class="empty">There are none: nobody can ask.</li>`}
