@@ -118,6 +118,8 @@ export interface Status {
   readonly collected: number;
   /** How long ago the table was last known to be in step with Redis; null = never. */
   readonly ageMs: number | null;
+  /** Answers of a higher age carry STALE. */
+  readonly staleAfterMs: number;
   readonly port: number;
   readonly interfaces: readonly InterfaceStatus[];
   /** IP addresses that are answered on. */

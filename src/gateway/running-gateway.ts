@@ -122,6 +122,7 @@ export class RunningGateway implements Gateway {
       refused: kernel.table.refused,
       collected: kernel.sweeper.counts.collected,
       ageMs: inStepMs === 0 ? null : Math.max(0, Math.round(runtime.monotonicMs() - inStepMs)),
+      staleAfterMs: config.listen.staleAfterMs,
       port: config.listen.port,
       interfaces: kernel.interfaces(config.listen.interfaces).map(({ name, mode }) => ({ name, mode })),
       addresses: addresses(),

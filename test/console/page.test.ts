@@ -290,6 +290,7 @@ describe('what needs attention', () => {
       'bad',
       /Redis can’t be reached \(connect ECONNREFUSED\)/,
     ],
+    ['a stale feed', { ageMs: 3_001, staleAfterMs: 3_000 }, 'bad', /answered from 3\.0 s ago, and marked as stale/],
     [
       'no notifications',
       { sync: { ...healthy().sync, notifications: { missing: 'Kg$' } } },
@@ -317,6 +318,12 @@ describe('what needs attention', () => {
     expect(of('missing', 'native')).toMatch(/^The kernel goes on/);
     for (const modes of [['none'], ['missing', 'none'], []]) expect(of(...modes)).toMatch(/^Nothing answers lookups/);
     expect(meanwhile(undefined)).toMatch(/isn’t known/);
+  });
+
+  test('stale is what the configuration says, and said once', () => {
+    expect(told({ ageMs: 20_000, staleAfterMs: 20_000 })).toEqual([]);
+    const away = { ...healthy().sync, state: 'connecting' };
+    expect(told({ ageMs: 20_000, staleAfterMs: 10_000, sync: away })).toHaveLength(1);
   });
 
   test('the worst comes first', () => {

@@ -115,6 +115,7 @@ export const status = object({
     'How long ago the table was last known to be in step with Redis; null = never.',
     orNull({ type: 'number' }),
   ),
+  staleAfterMs: meaning('Answers carry STALE where `ageMs` is above it: `listen.staleAfterMs`.', count),
   port: meaning('UDP.', count),
   interfaces: listOf(object({ name: text, mode: text })),
   addresses: meaning('That are answered on.', listOf(text)),

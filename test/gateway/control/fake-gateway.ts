@@ -110,6 +110,7 @@ export function fakeStatus(): Status {
     refused: 3,
     collected: 4,
     ageMs: 1500,
+    staleAfterMs: 10_000,
     port: 6464,
     interfaces: [{ name: 'eth0', mode: 'native' }],
     addresses: ['192.0.2.1', '2001:db8::1'],

@@ -32,7 +32,12 @@ function readiness({ ready, sync }) {
   return [warn(`The first load isn’t finished.${loaded}`, 'Load balancers ask another gateway meanwhile.')];
 }
 
-function* redis({ sync, ageMs }) {
+function* redis({ ready, sync, ageMs, staleAfterMs }) {
+  if (ready && sync.state !== 'connecting' && ageMs !== null && ageMs > staleAfterMs)
+    yield bad(
+      `Lookups are answered from ${duration(ageMs)} ago, and marked as stale.`,
+      'Load balancers ask a fresher gateway, if there is one. See “gateway doctor” for what keeps the feed.',
+    );
   if (sync.state === 'connecting') {
     const since = ageMs === null ? '' : ` Lookups are answered from ${duration(ageMs)} ago.`;
     const last = sync.lastError === null ? '' : ` (${sync.lastError.message})`;

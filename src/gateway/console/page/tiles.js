@@ -6,7 +6,6 @@ import { hitRatio, total } from './verdicts.js';
 /** Parts of the capacity and of hits from which a meter has another colour. */
 const ROOM_WARN = 0.75;
 const ROOM_BAD = 0.9;
-const STALE_MS = 10_000;
 
 export function Tiles({ store }) {
   const { status } = store.stats;
@@ -65,8 +64,8 @@ function Histogram({ buckets }) {
   `;
 }
 
-function AgeTile({ status: { ageMs, sync } }) {
-  const isBehind = ageMs === null || ageMs > STALE_MS;
+function AgeTile({ status: { ageMs, staleAfterMs, sync } }) {
+  const isBehind = ageMs === null || ageMs > staleAfterMs;
   const [amount, unit] = ageMs === null ? ['never', ''] : split(ageMs);
   const feed = sync.notifications === null ? feedNote(sync) : `${number(sync.notifications.pending)} keys waiting`;
   return html`<${Tile} label="Behind Redis" value=${amount} unit=${unit} note=${feed} tone=${isBehind ? 'bad' : ''} />`;
