@@ -33,7 +33,7 @@ beforeAll(async () => {
   const admission = new Admission(new Token(TOKEN), () => performance.now());
   daemon = await startControl(socket, gateway, log, { http: { host: '127.0.0.1', port: 0, admission } });
   overTcp = `http://127.0.0.1:${daemon.http?.port}`;
-  forwarder = createForwarder({ socket, token: new Token(TOKEN), nowMs: () => performance.now(), log });
+  forwarder = createForwarder({ socket, token: new Token(TOKEN), log });
   await forwarder.listen({ host: '127.0.0.1', port: 0 });
   local = `http://127.0.0.1:${(forwarder.server.address() as AddressInfo).port}`;
 });
@@ -121,8 +121,14 @@ describe('the forwarder', () => {
     expect(logged).not.toContain('SENTINEL');
   });
 
+  test('lets in who has the token, however many wrong ones came from the same address', async () => {
+    const wrong = { headers: { authorization: `Bearer ${TOKEN}x` } };
+    for (let i = 0; i < 120; i++) expect((await fetch(`${local}/v1/status`, wrong)).status).toBe(401);
+    expect((await fetch(`${local}/v1/status`, authorized)).status).toBe(200);
+  });
+
   test('says that no daemon is there', async () => {
-    const alone = createForwarder({ socket: join(folder, 'none.sock'), token: new Token(TOKEN), nowMs: () => 0, log });
+    const alone = createForwarder({ socket: join(folder, 'none.sock'), token: new Token(TOKEN), log });
     const origin = await alone.listen({ host: '127.0.0.1', port: 0 });
     const answer = await fetch(`${origin}/v1/status`, authorized);
     expect([answer.status, codeOf(await answer.text())]).toEqual([503, 'DAEMON_NOT_RUNNING']);

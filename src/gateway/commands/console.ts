@@ -33,7 +33,6 @@ export function addConsole(program: Command): void {
       const app = createForwarder({
         socket,
         token: new Token(token),
-        nowMs: () => performance.now(),
         log: createLogger('warn', process.stderr),
       });
       const host = '127.0.0.1';

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { CONSOLE_FILES, CONSOLE_PAGE } from '../console/routes.ts';
 import { failure } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { Admission } from './admission.ts';
+import type { Judge } from './admission.ts';
 
 /**
  * Say one word that anyone may know, and are asked by probes that have no token; or are the console's files, which hold no data:
@@ -15,7 +15,7 @@ export const OPEN: ReadonlySet<string | undefined> = new Set(['/healthz', '/read
 const LOG_EVERY_MS = 60_000;
 
 /** Every request but those to OPEN needs the token, unknown paths too, and before its body is read. */
-export function requireToken(app: FastifyInstance, admission: Admission, log: Logger): void {
+export function requireToken(app: FastifyInstance, admission: Judge, log: Logger): void {
   const note = wrongTokenLog(log);
   app.addHook('onRequest', async (request, reply) => {
     if (OPEN.has(request.routeOptions.url)) return;
