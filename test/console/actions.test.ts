@@ -148,6 +148,18 @@ describe('an undo', () => {
     expect(stateOf('a')).toBeUndefined();
   });
 
+  test('that leaves no backend for new users is asked about', async () => {
+    table.set('a', backend('a', { state: 'draining' }));
+    await actions.refresh();
+    await actions.undrain('a');
+    const { undo } = lastToast();
+    await actions.drain('b');
+    expect(await undo?.()).toBe(false);
+    expect([stateOf('a'), store.question.text]).toEqual(['active', expect.stringContaining('NOT_FOUND')]);
+    await store.question.run();
+    expect(stateOf('a')).toBe('draining');
+  });
+
   test('after another undo goes further back', async () => {
     await actions.drain('a');
     const { undo } = lastToast();

@@ -66,9 +66,8 @@ export class Actions {
 
   shed(name, shed) {
     const { own, others } = previewShed(this.#store.backends.backends, name, shed);
-    const verb = own < 0 ? 'come back' : 'move';
-    const besides = others > 0 ? `, and ${number(others)} of other backends with them` : '';
-    const users = own === null || others === null ? '' : ` About ${counted(Math.abs(own), 'user')} ${verb}${besides}.`;
+    const verb = own < 0 && others === 0 ? 'come back' : 'move';
+    const users = own === null || others === null ? '' : ` About ${counted(Math.abs(own) + others, 'user')} ${verb}.`;
     return this.#change(name, { shed }, `${name} sheds ${hundredths(shed)}.${users}`);
   }
 
@@ -169,7 +168,7 @@ export class Actions {
   }
 
   #nowhereText(name) {
-    return `No other backend is active with a weight. So ${this.#usersOf(name)} stay with it, users of the others go back to where they are stored, even where that is down, and who is new is answered with none: NOT_FOUND. It can be undone.`;
+    return `No other backend is active with a weight. So ${this.#usersOf(name)} stay with it, users of the others go back to where they are stored, even where that is down, and who is new is answered with none: NOT_FOUND. Undraining it ends that.`;
   }
 
   /** @param state draining or down */
@@ -214,6 +213,18 @@ export class Actions {
    * @returns false where nothing was tried; else it is undone, or why not is told, and where it may be tried again that is offered
    */
   #undo(name, after, was) {
+    const run = () => this.#takeBack(name, after, was);
+    if ((was.state ?? 'active') === 'active' || this.#canLeave(name)) return run();
+    this.#ask({
+      title: `Put ${name} back to ${was.state}? No other backend takes users.`,
+      text: this.#nowhereText(name),
+      confirm: 'Put it back',
+      run,
+    });
+    return false;
+  }
+
+  #takeBack(name, after, was) {
     const offer = { name, undo: () => this.#undo(name, after, was) };
     const undo = async () => {
       const now = await this.#now(name);

@@ -33,7 +33,7 @@ export function Backends({ store, actions, isAway }) {
     <section class="card backends ${isOld ? 'is-old' : ''}" id="backends" ref=${section} tabindex="-1" aria-labelledby="backends-title">
       <h2 id="backends-title">Backends</h2>
       <p class="aside">${counted(backends.length, 'backend')}, ${counted(sessions, 'stored session')}</p>
-      ${isOld && html`<p class="empty old">As of ${timeOfDay(store.backendsAtMs)}: they can’t be read${store.backendsProblem === null ? '' : `: ${store.backendsProblem}`}</p>`}
+      ${isOld && html`<p class="empty old">As of ${timeOfDay(store.backendsAtMs)}: ${store.backendsProblem === null ? 'they are read again' : `they can’t be read: ${store.backendsProblem}`}</p>`}
       ${backends.length >= FILTER_FROM && html`<input class="find" type="search" placeholder="Find a backend" aria-label="Find a backend" value=${wanted} onInput=${(event) => setWanted(event.currentTarget.value)} />`}
       <ul class="rows">
         ${rows.map((backend) => html`<${Row} key=${backend.name} backend=${backend} all=${backends} most=${most} coming=${coming(backend.name)} store=${store} actions=${actions} isAway=${isAway} />`)}

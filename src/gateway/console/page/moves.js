@@ -107,7 +107,7 @@ export function previewShed(backends, name, shed) {
 /** What `previewShed` says, in words. */
 export function previewText(backends, name, shed) {
   const { all, own, others, to, nowhere } = previewShed(backends, name, shed);
-  if (own === null || others === null) return 'Its sessions aren’t counted yet.';
+  if (own === null || others === null) return 'The sessions aren’t counted yet.';
   const now = backends.find((backend) => backend.name === name).shed;
   if (shed === now && now > 0) return `It sheds ${hundredths(shed)} now.`;
   if (shed === now) return `None of its ${counted(all, 'user')} moves.`;
