@@ -32,6 +32,7 @@ export function hundredths(value) {
   return `${new Intl.NumberFormat('en-US', { maximumFractionDigits: 2 }).format(value / 100)} %`;
 }
 
+/** @type {[number, string][]} */
 const UNITS = [
   [86_400_000, 'd'],
   [3_600_000, 'h'],

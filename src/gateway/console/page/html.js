@@ -2,4 +2,5 @@
 import htm from 'htm';
 import { h } from 'preact';
 
-export const html = htm.bind(h);
+/** @type {(strings: TemplateStringsArray, ...values: unknown[]) => any} */
+export const html = /** @type {any} */ (htm).bind(h);

@@ -25,6 +25,7 @@ function tokenOfAddress() {
   return token;
 }
 
+/** @returns {Promise<void>} */
 function wait(ms, signal) {
   return new Promise((resolve) => {
     const finish = () => {

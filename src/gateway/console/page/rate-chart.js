@@ -76,6 +76,7 @@ function dataOf(points) {
   return [times, ...sums.reverse()];
 }
 
+/** @returns {import('uplot').Options} */
 function options(element, setAt) {
   const style = getComputedStyle(element);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();

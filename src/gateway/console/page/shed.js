@@ -11,7 +11,9 @@ export function Shed({ backend, backends, store, actions, isAway }) {
   useEffect(() => slider.current?.focus(), []);
   const close = () => {
     store.set({ preview: null });
-    document.querySelector(`[aria-label="Shed users of ${CSS.escape(name)}"]`)?.focus();
+    /** @type {HTMLElement | null} */
+    const button = document.querySelector(`[aria-label="Shed users of ${CSS.escape(name)}"]`);
+    button?.focus();
   };
   const apply = async () => {
     close();

@@ -93,7 +93,11 @@ export class Store {
     this.set({});
   }
 
-  /** @param undo takes back what the text says; undefined = that can't be, or needn't. @param name of the backend that it is about, if it is */
+  /**
+   * @param {string} text
+   * @param {{ undo?: () => unknown, isProblem?: boolean, name?: string }} [about] `undo` takes back what the text says; undefined = that
+   * can't be, or needn't; `name`: of the backend that it is about, if it is
+   */
   toast(text, { undo, isProblem = false, name } = {}) {
     this.set({ toasts: [...this.toasts, { key: ++this.#keys, text, undo, isProblem, name }].slice(-TOASTS_MAX) });
   }
