@@ -14,7 +14,17 @@ const PORT = 6464;
 const GATEWAY_V6 = Uint8Array.of(0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2);
 const CLIENT_V6 = Uint8Array.of(0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 /** The first byte of an input: how the world differs. */
-const WORLD = { usual: 0, notReady: 1, allowList: 2, noBudget: 4, neverInStep: 8, otherHalf: 0x10, stale: 0x20, asked: 0x40, askedTooOften: 0xc0 };
+const WORLD = {
+  usual: 0,
+  notReady: 1,
+  allowList: 2,
+  noBudget: 4,
+  neverInStep: 8,
+  otherHalf: 0x10,
+  stale: 0x20,
+  asked: 0x40,
+  askedTooOften: 0xc0,
+};
 
 /** As WORLD_SESSIONS in gateway.h. */
 const SESSIONS = 14;

@@ -94,7 +94,10 @@ describe.each(KINDS.map(([suite, encrypt], i) => ({ suite, encrypt, i })))('$sui
     const agent = await startAgent({ ...settings, keyFile, key: id });
     const socket = connect(AGENT_PORT, '127.0.0.1');
     try {
-      const asked = [notify(1, { cookies: 'connect.sid=s%3Aalice.x' }), notify(2, { cookies: 'connect.sid=s%3Abob.x' })];
+      const asked = [
+        notify(1, { cookies: 'connect.sid=s%3Aalice.x' }),
+        notify(2, { cookies: 'connect.sid=s%3Abob.x' }),
+      ];
       socket.write(Buffer.concat([hello(), ...asked]));
       let held = Buffer.alloc(0);
       while (agentFrames(held).length < 3) held = Buffer.concat([held, ...(await once(socket, 'data'))]);
